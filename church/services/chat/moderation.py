@@ -18,7 +18,7 @@ from church.models.base import utc_now
 from church.services import audit
 from church.services.accounts import actor_of
 from church.services.audit import Actor, Person
-from church.services.chat import history, messages, rooms
+from church.services.chat import history, messages, report_emails, rooms
 from church.services.chat.change_log import Change, erase_message, lock_account, publish_change
 from church.services.chat.errors import NotYoursError, UnknownMessageError
 from church.services.chat.posting_limits import count_post
@@ -92,7 +92,8 @@ def report_message(signed_in: SignedIn, room: str, number: int, reason: str = ""
             "reason": reason,
             "created_at": utc_now(),
         }
-        insert_or_ignore(session, ChatReport, values, unique=["message_id", "user_id"])
+        if insert_or_ignore(session, ChatReport, values, unique=["message_id", "user_id"]):
+            report_emails.queue_report_email(session)
     log.info("message reported", extra={"event": "chat.reported", "room": room, "number": number})
 
 
