@@ -31,6 +31,7 @@ def create_billing_data(site: Site) -> BillingData:
         for amount, currency in ((1200, "usd"), (800, "jpy"), (2505, "kwd")):
             shop.stripe.price(f"price_{currency}", "prod_patron", amount, currency)
             _buy(shop, ref, amount, currency)
+        _pay_as_nobody(shop)
         with shop.app.app_context():
             _grant(ref)
             failed = _fail_event(shop, ref)
@@ -48,6 +49,13 @@ def _buy(shop: SiteWithFakeStripe, ref: str, amount: int, currency: str) -> None
     shop.deliver(make_event("invoice.paid", invoice))
     refund = shop.stripe.refund(shop.stripe.charge_of(invoice), amount // 4, currency)
     shop.deliver(make_event("refund.created", refund))
+
+
+def _pay_as_nobody(shop: SiteWithFakeStripe) -> None:
+    """Pay by payment link, with an address that no account has confirmed."""
+    for email in (f"{LONG}@example.org", "kim@example.org"):
+        subscription = shop.stripe.subscription(shop.stripe.customer(None, email=email), "price_usd")
+        shop.deliver(make_event("customer.subscription.created", subscription))
 
 
 def _grant(ref: str) -> None:

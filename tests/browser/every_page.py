@@ -62,6 +62,8 @@ OWN_PAGES = {
     "ledger of a subscriber": ("admin", "/admin/membership/ledger?member={billing.subscriber}"),
     "complimentary memberships": ("admin", "/admin/membership/grants"),
     "complimentary memberships, none": ("admin", "/admin/membership/grants?state=ended"),
+    "payments without a member": ("admin", "/admin/membership/unmatched"),
+    "payments without a member, none": ("admin", "/admin/membership/unmatched?state=dismissed"),
     "videos in the admin area": ("admin", "/admin/videos"),
     "a video in the admin area": ("admin", "/admin/videos/{film}"),
     "upload of a video": ("admin", "/admin/videos/new"),

@@ -33,6 +33,7 @@ STAND_INS = {
     "mail_id": "1",
     "event_id": "1",
     "grant_id": "1",
+    "payment_id": "1",
     "name": "poster.jpg",
     "language": "en",
     "room": "public",
@@ -93,6 +94,9 @@ TABLE = """
 /admin/membership/grants/<grant_id>/revoke  POST  401 403 403 404
 /admin/membership/ledger           GET   401 403 403 200
 /admin/membership/ledger.csv       GET   401 403 403 200
+/admin/membership/unmatched        GET   401 403 403 200
+/admin/membership/unmatched/<payment_id>/assign  POST  401 403 403 422
+/admin/membership/unmatched/<payment_id>/dismiss  POST  401 403 403 404
 /admin/video-uploads               POST  401 403 403 422
 /admin/video-uploads/<ref>         GET   401 403 403 404
 /admin/video-uploads/<ref>         PATCH 401 403 403 415
