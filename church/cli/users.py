@@ -114,7 +114,7 @@ def _ref(who: str) -> str:
         return who
     address = accounts.try_parse_address(who)
     with db.read() as session:
-        account = accounts.find_by_key(session, address.key) if address else None
+        account = accounts.find_by_address(session, address) if address else None
     if account is None:
         raise click.ClickException(f"No account has the email address {who}.")
     return account.ref

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from church.config import Settings, find_weak_settings
 from church.database.engines import make_probe_engine
 from church.database.maintenance import Announcement, copy_file, host_file, read_file, read_row_if_any
+from church.doctor.accounts import check_accounts
 from church.doctor.brand import check_brand
 from church.doctor.dependencies import check_database, check_jobs
 from church.doctor.email import check_email
@@ -52,6 +53,7 @@ def run_checks(settings: Settings) -> list[CheckResult]:
         "clock": check_clock,
         "database": check_database,
         "store": _check_store,
+        "accounts": check_accounts,
         "jobs": check_jobs,
         "mail": check_email,
         "payments": check_payments,

@@ -14,8 +14,8 @@ _ADDRESS = re.compile(r"[^\x00-\x20\x7f\"(),:;<>@\[\\\]]+@(?:[A-Za-z0-9_-]+(?:\.
 def make_key(email: str) -> str:
     """Return the form in which an address is compared: the same however it is typed, and one for each inbox.
 
-    The mailbox is composed (NFC) and in lower case, the domain in its A-labels (IDNA 2008, RFC 5891). Case folding would
-    join what are two: ``straße@`` and ``strasse@``.
+    The mailbox is composed (NFC) and in lower case, the domain in its A-labels (IDNA 2008, RFC 5891). Case folding
+    would join what are two: ``straße@`` and ``strasse@``.
     """
     mailbox, at, domain = email.rpartition("@")
     lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", mailbox).lower())

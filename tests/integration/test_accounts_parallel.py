@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from church.database.engines import is_sqlite
 from church.errors import ChurchError, ConflictError
 from church.extensions import db
+from church.lib.email_addresses import make_key
 from church.models import Link, User
 from church.observability.metrics import definitions
 from church.services import accounts, email_links, sessions
@@ -76,7 +77,7 @@ def kinds(results: Sequence[Any]) -> Counter[str]:
 
 def count_of(email: str) -> int:
     with db.read() as session:
-        return session.scalar(select(func.count()).where(User.email_key == email.casefold())) or 0
+        return session.scalar(select(func.count()).where(User.email_key == make_key(email))) or 0
 
 
 def test_register_fifty_at_once_makes_one_account(on_both: Flask) -> None:

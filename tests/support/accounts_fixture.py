@@ -13,6 +13,7 @@ from church import create_app
 from church.config import Settings, current_settings
 from church.extensions import db
 from church.jobs import registry
+from church.lib.email_addresses import make_key
 from church.models import AuditEntry, Job, Link, Mail, User
 from church.models.jobs import JobState
 from church.services import accounts, email_links, sessions
@@ -92,7 +93,7 @@ def signed_in(email: str = EMAIL, password: str = PASSWORD) -> SignedIn:
 
 def find_user(email: str) -> User | None:
     with db.read() as session:
-        return session.scalars(select(User).where(User.email_key == email.casefold())).first()
+        return session.scalars(select(User).where(User.email_key == make_key(email))).first()
 
 
 def the_user(email: str = EMAIL) -> User:

@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from church.extensions import db
+from church.lib.email_addresses import make_key
 from church.models.accounts import User
 from church.models.base import utc_now
 from church.services import sessions
@@ -26,7 +27,7 @@ def add_user(app: Flask, email: str = "ada@church.example", *, verified: bool = 
     facts: dict[str, Any] = {
         "ref": secrets.token_hex(8),
         "email": email,
-        "email_key": email.casefold(),
+        "email_key": make_key(email),
         "name": "Ada",
         "source": "web",
         "created_at": now,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from flask import current_app, request
 
 from church.errors import FieldErrors
+from church.lib.email_addresses import make_key
 from church.services.accounts import (
     WRONG_PASSWORD,
     make_confirmations_error,
@@ -92,7 +93,7 @@ def login_gate_for(email: str) -> LoginGate:
     A customer who has a whole /48 would have 65,536 tries by its /64s.
     """
     address = try_parse_address(email)
-    account = hash_address(address.key if address else email.strip().casefold())
+    account = hash_address(address.key if address else make_key(email.strip()))
     return LoginGate(account, client_keys()[-1].key)
 
 

@@ -14,7 +14,7 @@ from church.services.accounts.failed_sign_ins import (
     make_confirmations_error,
     make_throttled_error,
 )
-from church.services.accounts.find_account import find_by_key
+from church.services.accounts.find_account import find_by_address, list_accounts_with_same_address
 from church.services.accounts.member_list import MemberState, MemberView, UnknownMemberError
 from church.services.accounts.members import (
     create_account,
@@ -72,7 +72,8 @@ __all__ = [
     "end_devices",
     "end_sessions",
     "export_account",
-    "find_by_key",
+    "find_by_address",
+    "list_accounts_with_same_address",
     "load_account_details",
     "load_member",
     "make_confirmations_error",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, LargeBinary, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from church.database.upsert import insert_for
 from church.errors import ConflictError
+from church.lib.email_addresses import make_key
 from church.models import Link, User
 from church.models.accounts import Purpose, Role
 from church.models.base import utc_now
 from church.services import email, email_links
 from church.services.accounts.validation import Address
+
+_MOST_READ = 100_000  # accounts with letters outside ASCII that the doctor compares, in its few seconds
 
 
 def new_ref() -> str:
@@ -32,6 +35,8 @@ def create_account(
     verified: bool = False,
 ) -> User | None:
     """Create an account; None if the address has one. Of several calls at once, one creates it."""
+    if address.old_keys and find_by_address(session, address) is not None:
+        return None
     now = utc_now()
     values = {
         "ref": new_ref(),
@@ -51,9 +56,43 @@ def create_account(
     return session.scalars(statement).first()
 
 
-def find_by_key(session: Session, key: str) -> User | None:
-    """Find the account of an address, with one indexed read."""
-    return session.scalars(select(User).where(User.email_key == key)).first()
+def find_by_address(session: Session, address: Address | None) -> User | None:
+    """Find the account of an address, with one indexed read; None is looked up too, so that it takes the same time.
+
+    An account may still have its key of an earlier release, because another one has the key that it should have. Its
+    owner finds it by what they type; it comes first, since the other account has another spelling.
+    """
+    if address is None:
+        address = Address("", "")
+    found = session.scalars(select(User).where(User.email_key.in_({address.key, *address.old_keys}))).all()
+    by_old_key = [user for user in found if user.email_key != address.key and make_key(user.email or "") == address.key]
+    by_key = [user for user in found if user.email_key == address.key]
+    exact = [user for user in by_key if user.email_key == address.typed.casefold()]
+    return next(iter([*exact, *by_old_key, *by_key]), None)
+
+
+def list_accounts_with_same_address(session: Session, most: int = 100) -> list[tuple[str, str]]:
+    """List pairs of accounts with one address in two spellings, each as address and ref, the older first.
+
+    One of the two has the key of the address, and the other still the key of an earlier release.
+    """
+    pairs: list[tuple[str, str]] = []
+    for user in session.scalars(select(User).where(_may_have_old_key(session)).order_by(User.id).limit(_MOST_READ)):
+        key = make_key(user.email or "")
+        other = session.scalars(select(User).where(User.email_key == key)).first() if key != user.email_key else None
+        if other is not None:
+            older, newer = sorted((user, other), key=lambda account: account.id)
+            pairs.append((f"{older.email} ({older.ref})", f"{newer.email} ({newer.ref})"))
+        if len(pairs) == most:
+            break
+    return pairs
+
+
+def _may_have_old_key(session: Session) -> ColumnElement[bool]:
+    """Every account whose key may not be that of its address: SQL can't tell for letters outside ASCII."""
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    size = func.length(cast(User.email, LargeBinary)) if sqlite else func.octet_length(User.email)
+    return or_(User.email_key != func.lower(User.email), size != func.length(User.email))
 
 
 def lock_account(session: Session, user_id: int | None) -> User | None:

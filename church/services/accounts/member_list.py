@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from church.errors import NotFoundError
+from church.lib.email_addresses import make_key
 from church.models.accounts import Role, User
 from church.models.base import plain
 
@@ -137,11 +139,15 @@ def _conditions(query: str, role: Role | None, state: MemberState | None) -> lis
 def _matches(query: str) -> ColumnElement[bool]:
     """Match a part of a name or an address, or the start of a ref; % and _ are ordinary characters.
 
-    SQLite ignores case for ASCII only, so names are also searched in lower, upper and title case.
+    SQLite ignores case for ASCII only, so names are also searched in lower, upper and title case. A domain is found as
+    it is shown (``bücher``) and as it is sent (``xn--bcher-kva``).
     """
+    query = unicodedata.normalize("NFC", query)
     spellings = {query, query.lower(), query.upper(), query.title()}
+    keys = {query.lower(), make_key(query)}
     return or_(
-        User.email_key.contains(query.casefold(), autoescape=True),
+        *(User.email_key.contains(key, autoescape=True) for key in sorted(keys)),
+        User.email.icontains(query, autoescape=True),
         User.ref.startswith(query.lower(), autoescape=True),
         *(User.name.icontains(spelling, autoescape=True) for spelling in sorted(spellings)),
     )

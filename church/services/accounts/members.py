@@ -90,7 +90,7 @@ def create_account(email: str, name: str, role: Role, actor: Actor) -> MemberVie
 
     Raises InvalidError if the address or name is not valid, ConflictError if the address has an account.
     """
-    address, name = validation.parse_address(email), validation.parse_name(name)
+    address, name = validation.require_reachable(validation.parse_address(email)), validation.parse_name(name)
     with db.write() as session:
         user = find_account.create_account(session, address, name=name, source="cli", role=role)
         if user is None:
@@ -147,7 +147,12 @@ def end_sessions(ref: str, actor: Actor) -> int:
 
 
 def send_reset(ref: str, actor: Actor) -> None:
-    """Email the owner a link to choose a password; also a conflict if too many were sent there within the hour."""
+    """Email the owner a link to choose a password.
+
+    It is also a conflict if too many were sent there within the hour, or if the mail server can't send there.
+    """
+    with db.read() as session:
+        validation.require_reachable_account(_user_of(session, ref))
     with _change(ref) as (session, user):
         if user.disabled_at is not None:
             raise ConflictError("This account is disabled. Enable it first.")

@@ -84,7 +84,7 @@ def request_email_change(signed_in: SignedIn, current: str, email: str, device: 
     If the new address has an account, its owner gets an email instead, and the caller does not learn it. Raises
     FieldErrors for current and email, ConflictError, BusyError.
     """
-    address = validation.parse_address(email)
+    address = validation.require_reachable(validation.parse_address(email))
     user = check_current_password(signed_in, current, "current", device)
     if address.email == user.email:
         raise FieldErrors({"email": SAME_ADDRESS})
@@ -97,7 +97,7 @@ def request_email_change(signed_in: SignedIn, current: str, email: str, device: 
 
 
 def _email_new_address(session: Session, user: User, address: Address) -> None:
-    owner = find_account.find_by_key(session, address.key)
+    owner = find_account.find_by_address(session, address)
     if owner is None or owner.id == user.id:
         find_account.email_new_link(session, "change_email", Purpose.CHANGE_EMAIL, user, address.email)
     elif owner.email is not None:
@@ -113,6 +113,9 @@ def confirm_email(token: str, device: Device) -> None:
         with db.write() as session:
             link, user = find_account.redeem_and_lock(session, token, Purpose.CHANGE_EMAIL)
             address = validation.parse_address(link.email or "")
+            owner = find_account.find_by_address(session, address)
+            if owner is not None and owner.id != user.id:
+                raise email_links.LinkError
             user.email, user.email_key, user.verified_at = address.email, address.key, utc_now()
             session.flush()
             email_links.void(session, user.id)

@@ -27,13 +27,12 @@ def request_reset(email: str) -> None:
     """Queue an email with a link if the address has an account. Raises FieldErrors for an invalid address.
 
     Either way it costs one read and one job, so neither the answer nor the time reveals whether there is an account.
-    The job contains the account's number or nothing, never the address.
+    The job contains the account's number or nothing, never the address. An address that the mail server can't send to
+    is refused as well, with an account or without.
     """
-    address = validation.try_parse_address(email)
-    if address is None:
-        raise FieldErrors({"email": validation.BAD_ADDRESS})
+    address = validation.require_reachable(validation.parse_address(email))
     with db.read() as session:
-        user = find_account.find_by_key(session, address.key)
+        user = find_account.find_by_address(session, address)
     with db.write() as session:
         jobs.enqueue(session, _JOB, {"user_id": user.id if user is not None else None})
 

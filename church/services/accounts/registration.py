@@ -56,13 +56,19 @@ def _email_verification(session: Session, user: User, device: Device) -> None:
 
 
 def _email_existing_owner(session: Session, address: Address) -> None:
-    owner = find_account.find_by_key(session, address.key)
+    owner = find_account.find_by_address(session, address)
     if owner is not None and owner.email is not None:
         email_service.queue_email(session, "already_registered", recipient=owner.email, user=owner)
 
 
 def send_verification(user_id: int) -> None:
-    """Email the verification link again, unless the account is verified."""
+    """Email the verification link again, unless the account is verified.
+
+    Raises ConflictError if the mail server can't send to its address.
+    """
+    with db.read() as session:
+        found = session.get(User, user_id)
+    validation.require_reachable_account(found)
     with db.write() as session:
         user = find_account.lock_account(session, user_id)
         if user is not None and user.verified_at is None:

@@ -19,7 +19,7 @@ from church.services.accounts.failed_sign_ins import (
     record_attempt,
 )
 from church.services.accounts.passwords import Sender
-from church.services.accounts.validation import try_parse_address
+from church.services.accounts.validation import Address, try_parse_address
 from church.services.audit import Actor
 from church.services.sessions import Device, SignedIn
 
@@ -39,10 +39,11 @@ def sign_in_with_password(email: str, password: str, device: Device, gate: Gate)
     nothing, except a refusal by ``gate``, which does not depend on whether there is an account.
     """
     with telemetry.span("auth.login"), record_attempt("login") as current, limit_guesses(gate):
-        user = _find(email)
+        address = try_parse_address(email)
+        user = _find(address)
         current.user_ref = user.ref if user is not None else None
         open_hash = user.password_hash if user is not None and user.active else None
-        sender = Sender(device, f"sign-in {key}" if (key := _key_of(email)) else "")
+        sender = Sender(device, f"sign-in {address.key}" if address is not None else "")
         if not passwords.check_password(password, open_hash, sender) or user is None:
             raise WrongPasswordError
         token = _start(user, _rehashed(user, password, sender), device)
@@ -50,15 +51,10 @@ def sign_in_with_password(email: str, password: str, device: Device, gate: Gate)
     return SignInResult(token, user.ref)
 
 
-def _find(email: str) -> User | None:
+def _find(address: Address | None) -> User | None:
     """Find the account; an invalid address is looked up too, so that it takes the same time."""
     with db.read() as session:
-        return find_account.find_by_key(session, _key_of(email))
-
-
-def _key_of(email: str) -> str:
-    address = try_parse_address(email)
-    return address.key if address is not None else ""
+        return find_account.find_by_address(session, address)
 
 
 def _rehashed(user: User, password: str, sender: Sender) -> str | None:

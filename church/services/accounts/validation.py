@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from email_validator import EmailNotValidError, validate_email
 
 from church.config import current_settings
-from church.errors import FieldErrors
+from church.errors import ConflictError, FieldErrors
+from church.lib.email_addresses import make_key
+from church.models import User
 from church.services.accounts import passwords
+from church.services.email import can_send_to
 
 MAX_NAME_LENGTH = 80
 _LONGEST_ADDRESS = 254  # RFC 5321 4.5.3.1.3, without the brackets of a path
@@ -20,12 +23,25 @@ _JOINERS = "\u200c\u200d"
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
+UNREACHABLE = (
+    "We can't send email to this address: our mail server takes only the letters of English before the @. "
+    "Use another address."
+)
+
+
 @dataclass(frozen=True)
 class Address:
     """An email address; ``key`` is the form in which it is compared, the same however it is typed."""
 
     email: str
     key: str
+    typed: str = field(default="", compare=False)
+    """As it was typed: an account may still have a key of an earlier release (see ``old_keys``)."""
+
+    @property
+    def old_keys(self) -> frozenset[str]:
+        """The keys that earlier releases may have made of it, by case folding; without ``key`` itself."""
+        return frozenset({self.email.casefold(), self.typed.casefold()} - {self.key, ""})
 
 
 def try_parse_address(text: str) -> Address | None:
@@ -37,7 +53,20 @@ def try_parse_address(text: str) -> Address | None:
         email = validate_email(text, check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         return None
-    return Address(email, email.casefold())
+    return Address(email, make_key(email), text)
+
+
+def require_reachable(address: Address) -> Address:
+    """Return ``address``. Raises FieldErrors for ``email`` if the mail server can't send to it."""
+    if not can_send_to(current_settings(), address.email):
+        raise FieldErrors({"email": UNREACHABLE})
+    return address
+
+
+def require_reachable_account(user: User | None) -> None:
+    """Raise ConflictError if the mail server can't send to the address of an account. Call it outside a transaction."""
+    if user is not None and user.email is not None and not can_send_to(current_settings(), user.email):
+        raise ConflictError(UNREACHABLE)
 
 
 def parse_address(text: str) -> Address:
@@ -80,6 +109,8 @@ def validate_new_account(email: str, password: str, name: str) -> tuple[Address,
     parsed, cleaned = try_parse_address(email), clean_name(name)
     if parsed is None:
         errors["email"] = BAD_ADDRESS
+    elif not can_send_to(current_settings(), parsed.email):
+        errors["email"] = UNREACHABLE
     if len(cleaned) > MAX_NAME_LENGTH:
         errors["name"] = LONG_NAME
     problem = find_password_problem(password, name=cleaned, email=parsed.email if parsed else email)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from church.database.batches import delete_in_batches
 from church.extensions import db
+from church.lib.email_addresses import make_key
 from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
 from church.services.email.address_hash import hash_address
@@ -39,7 +40,7 @@ def cancel_emails(session: Session, user_id: int) -> None:
 
 def replacement_address(recipient: str) -> str:
     """Return the text that replaces the address of a cancelled email."""
-    return _MARK + hash_address(recipient.casefold())
+    return _MARK + hash_address(make_key(recipient))
 
 
 def is_cancelled(mail: Mail) -> bool:

@@ -26,7 +26,7 @@ _UTF8.header_encoding = SHORTEST
 
 def set_header(message: EmailMessage, name: str, value: str) -> None:
     """Store a header whose value is written already."""
-    message.set_raw(name, value)  # type: ignore[attr-defined]  # typeshed lacks it
+    message.set_raw(name, value)
 
 
 def write_mailbox(name: str, address: str) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from church import jobs
 from church.database.paging import newest_first
 from church.extensions import db
+from church.lib.email_addresses import make_key
 from church.models.accounts import Link, User
 from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
@@ -74,7 +75,7 @@ def queue_email(
     if template not in TEMPLATES:
         raise ValueError(f"no email template {template!r}; known are {', '.join(sorted(TEMPLATES))}")
     session.flush()
-    _lock_address(session, f"{template} {recipient.lower()}")
+    _lock_address(session, f"{template} {make_key(recipient)}")
     if _count_within_the_hour(session, template, recipient) >= MAX_PER_HOUR:
         return False
     mail = Mail(
@@ -130,13 +131,20 @@ def _lock_address(session: Session, name: str) -> None:
 
 
 def _count_within_the_hour(session: Session, template: str, recipient: str) -> int:
-    counted = select(func.count()).where(
+    counted = [
         Mail.state.in_([state.value for state in MailState]),  # every state: the index begins with this column
         Mail.created_at > utc_now() - WINDOW,
         Mail.template == template,
-        or_(func.lower(Mail.recipient) == func.lower(recipient), Mail.recipient == replacement_address(recipient)),
-    )
-    return session.scalar(counted) or 0
+    ]
+    mark = replacement_address(recipient)
+    if recipient.isascii():
+        same = or_(func.lower(Mail.recipient) == func.lower(recipient), Mail.recipient == mark)
+        return session.scalar(select(func.count()).where(*counted, same)) or 0
+    # SQLite's lower() knows ASCII alone, and a mailbox may be typed in several ways: compare the keys.
+    key, domain = make_key(recipient), recipient.rpartition("@")[2].lower()
+    near = or_(Mail.recipient.endswith(f"@{domain}", autoescape=True), Mail.recipient == mark)
+    recipients = session.scalars(select(Mail.recipient).where(*counted, near))
+    return sum(sent_to == mark or make_key(sent_to) == key for sent_to in recipients)
 
 
 def _view(mail: Mail, ref: str | None) -> MailView:

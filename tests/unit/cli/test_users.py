@@ -19,7 +19,7 @@ from church.models.accounts import Purpose
 from church.models.base import utc_now
 from church.server.announce import describe_outbox
 from church.services import audit, email_links
-from church.services.accounts import members
+from church.services.accounts import members, validation
 from church.services.email import queue
 from tests.support.helpers import with_settings
 
@@ -76,6 +76,12 @@ def test_create_invalid_address_or_name_is_refused(run: Run) -> None:
     assert "valid email address" in refused(run("create", "ada"))
     assert "A name can have at most 80 characters" in refused(run("create", ADA, "--name", "x" * 81))
     assert members.search_accounts(ADA).total == 0
+
+
+def test_create_address_that_the_mail_server_cannot_reach_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "can_send_to", lambda _site, email: email.isascii())
+    assert "We can't send email to this address" in refused(run("create", "jörg@example.org"))
+    assert queue.list_recent_emails() == []
 
 
 def test_create_existing_address_is_refused(run: Run) -> None:

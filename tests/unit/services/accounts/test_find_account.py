@@ -14,7 +14,7 @@ from church.models.accounts import Purpose, Role
 from church.models.base import utc_now
 from church.services import email_links
 from church.services.accounts import find_account
-from church.services.accounts.validation import Address
+from church.services.accounts.validation import Address, try_parse_address
 from church.services.email_links import LinkError
 from tests.support.accounts_fixture import EMAIL, change_user, mailed_token, mails, the_user
 from tests.support.people import add_user
@@ -46,6 +46,61 @@ def test_create_account_once_for_each_address(at_work: Flask) -> None:
     assert (made.email, made.email_key, made.name, made.role) == ("Ada@example.org", EMAIL, "Ada", "admin")
     assert re.fullmatch("[0-9a-f]{16}", made.ref)
     assert (made.verified_at, made.password_hash, made.password_changed_at) == (None, None, None)
+
+
+# -- addresses in several spellings ---------------------------------------------------------------------------------
+
+
+def find(typed: str) -> str | None:
+    """Return the ref of the account that a typed address finds."""
+    with db.read() as session:
+        user = find_account.find_by_address(session, try_parse_address(typed))
+        return user.ref if user is not None else None
+
+
+def test_find_by_address_sharp_s_and_double_s_are_two_accounts(at_work: Flask) -> None:
+    sharp, double = add_user(at_work, "straße@example.org"), add_user(at_work, "strasse@example.org")
+    sharp_domain, double_domain = add_user(at_work, "x@straße.example"), add_user(at_work, "x@strasse.example")
+    assert [find(typed) for typed in ("straße@example.org", "STRAẞE@example.org")] == [sharp.ref] * 2
+    assert [find(typed) for typed in ("strasse@example.org", "STRASSE@Example.org")] == [double.ref] * 2
+    assert find("X@STRASSE.example") == double_domain.ref
+    assert find("x@xn--strae-oqa.example") == find("x@straße.example") == sharp_domain.ref
+
+
+def test_find_by_address_sharp_s_alone_does_not_find_double_s(at_work: Flask) -> None:
+    add_user(at_work, "strasse@example.org")
+    assert find("straße@example.org") is None
+    assert create("straße@example.org") is not None
+
+
+@pytest.mark.parametrize("typed", ["jo\u0308rg@bücher.example", "JÖRG@XN--BCHER-KVA.example", " Jörg@bücher.example "])
+def test_find_by_address_any_spelling_finds_the_account(at_work: Flask, typed: str) -> None:
+    user = add_user(at_work, "jörg@bücher.example")
+    assert find(typed) == user.ref
+
+
+def create(typed: str) -> User | None:
+    address = try_parse_address(typed)
+    assert address is not None
+    with db.write() as session:
+        return find_account.create_account(session, address, name="", source="web")
+
+
+def test_find_by_address_account_with_an_old_key_is_found_and_not_made_twice(at_work: Flask) -> None:
+    old = add_user(at_work, "straße@bücher.example", email_key="strasse@bücher.example")
+    assert find("straße@bücher.example") == old.ref
+    assert find("strasse@bücher.example") is None
+    assert create("Straße@bücher.example") is None
+
+
+def test_find_by_address_two_accounts_of_one_address_are_found_by_their_own_spelling(at_work: Flask) -> None:
+    composed = add_user(at_work, "j\u00f6rg@example.org")
+    decomposed = add_user(at_work, "jo\u0308rg@example.org", email_key="jo\u0308rg@example.org")
+    assert find("j\u00f6rg@example.org") == find("J\u00d6RG@example.org") == composed.ref
+    assert find("jo\u0308rg@example.org") == find("JO\u0308RG@example.org") == decomposed.ref
+    by_letters = add_user(at_work, "x@bücher.example", email_key="x@bücher.example")
+    by_label = add_user(at_work, "x@xn--bcher-kva.example")
+    assert (find("x@Bücher.example"), find("X@xn--bcher-kva.example")) == (by_letters.ref, by_label.ref)
 
 
 def test_create_account_with_password_and_verified_sets_the_times(at_work: Flask) -> None:

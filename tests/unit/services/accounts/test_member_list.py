@@ -71,6 +71,17 @@ def test_find_members_matches_name_address_and_start_of_the_ref(at_work: Flask) 
     made(at_work, "100%_sure@church.example", name="Özil")
     assert names("LOVE") == names(" ADA@church ") == names(ada.ref[:9].upper()) == ["Ada Lovelace"]
     assert names("özil") == names("%_") == ["Özil"]
+    made(at_work, "jörg@bücher.example", name="Jörg")
+    for query in (
+        "BÜCHER",
+        "bu\u0308cher",
+        "xn--bcher",
+        "jörg@bücher.example",
+        "JÖRG@Bücher",
+        "JO\u0308RG@",
+        "r.example",
+    ):
+        assert "Jörg" in names(query)
     assert names("a_a") == names(ada.ref[1:]) == []
 
 

@@ -12,6 +12,7 @@ from church.models import Job
 from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import accounts, email_links, sessions
+from church.services.accounts import validation
 from church.services.accounts.failed_sign_ins import CredentialsError
 from church.services.audit import Actor
 from church.services.email_links import LinkError, Purpose
@@ -59,9 +60,11 @@ def test_forgot_queues_one_job_without_the_address() -> None:
     assert [(mail.recipient, mail.user_id) for mail in mails("reset")] == [(EMAIL, user.id)]
 
 
-def test_forgot_invalid_address_is_a_field_error() -> None:
+@pytest.mark.parametrize("typed", ["ada", "jörg@example.org"])
+def test_forgot_invalid_or_unreachable_address_is_a_field_error(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "can_send_to", lambda _site, address: address.isascii())
     with grows(attempts("failed_validation"), by=0), pytest.raises(FieldErrors) as refused:
-        accounts.request_reset("ada")
+        accounts.request_reset(typed)
     assert list(refused.value.errors) == ["email"]
     assert queued() == []
 

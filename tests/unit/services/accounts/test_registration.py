@@ -12,7 +12,7 @@ from church.errors import BusyError, FieldErrors
 from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import accounts, email_links, sessions
-from church.services.accounts import passwords
+from church.services.accounts import passwords, validation
 from church.services.audit import Actor, list_entries
 from church.services.email.address_hash import hash_address
 from church.services.email_links import LinkError, Purpose
@@ -63,6 +63,23 @@ def test_register_stores_only_a_password_hash() -> None:
     assert user.password_hash is not None
     assert passwords.check_password(PASSWORD, user.password_hash, passwords.Sender(DEVICE))
     assert PASSWORD not in repr(vars(user))
+
+
+def test_register_sharp_s_and_double_s_are_two_accounts() -> None:
+    register("strasse@example.org")
+    register("straße@example.org")
+    assert [(mail.template, mail.recipient) for mail in mails()] == [
+        ("verify", "strasse@example.org"),
+        ("verify", "straße@example.org"),
+    ]
+
+
+def test_register_address_that_the_mail_server_cannot_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "can_send_to", lambda _site, email: email.isascii())
+    with pytest.raises(FieldErrors) as refused, grows(attempts("failed_validation")):
+        register("jörg@example.org")
+    assert refused.value.errors == {"email": validation.UNREACHABLE}
+    assert mails() == []
 
 
 def test_register_known_address_changes_nothing_and_emails_its_owner() -> None:

@@ -22,8 +22,9 @@ def _context(at_work: Flask) -> None:
     [
         ("ada@example.org", "ada@example.org", "ada@example.org"),
         ("  Ada.L@EXAMPLE.org ", "Ada.L@example.org", "ada.l@example.org"),
-        ("STRASSE@bücher.example", "STRASSE@bücher.example", "strasse@bücher.example"),
-        ("ada@XN--BCHER-KVA.example", "ada@bücher.example", "ada@bücher.example"),
+        ("STRASSE@bücher.example", "STRASSE@bücher.example", "strasse@xn--bcher-kva.example"),
+        ("ada@XN--BCHER-KVA.example", "ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("Straße@straße.example", "Straße@straße.example", "straße@xn--strae-oqa.example"),
         ("ada+books@example.org", "ada+books@example.org", "ada+books@example.org"),
     ],
 )

@@ -56,6 +56,14 @@ def test_cancelled_email_that_was_tried_still_counts_without_address(eve: User, 
     assert queue(recipient="eve@example.org")
 
 
+def test_cancelled_email_outside_ascii_counts_in_every_spelling(eve: User) -> None:
+    for _ in range(5):
+        queue_for(eve, "Jörg@bücher.example")
+    set_all(attempts=1)
+    withdraw(eve)
+    assert not queue(recipient="jo\u0308rg@bücher.example")
+
+
 def test_cancelled_email_untried_or_old_is_removed(eve: User) -> None:
     queue_for(eve)
     withdraw(eve)

@@ -182,7 +182,7 @@ def test_site_name_cannot_inject_headers(app: Flask, site_name: str) -> None:
         "ada@exa mple.org",
         "ada@ ",
         "jörg\x85@example.org",
-    ],  # fmt: skip
+    ],
 )
 def test_recipient_invalid_is_refused_without_naming_it(recipient: str) -> None:
     with pytest.raises(MailRefusedError, match="not a valid email address") as caught:

@@ -56,6 +56,14 @@ def test_queue_sixth_email_of_a_template_in_an_hour_is_refused(on_both: Flask) -
     assert len(jobs_of_mails()) == 7
 
 
+def test_queue_limit_counts_every_spelling_of_an_address(on_both: Flask) -> None:
+    spellings = ["jörg@bücher.example", "JÖRG@bücher.example", "jo\u0308rg@bücher.example", "Jörg@bücher.example"]
+    assert all(queue(recipient=spelling) for spelling in [*spellings, spellings[0]])
+    assert not any(queue(recipient=spelling) for spelling in spellings)
+    assert queue(recipient="jorg@bücher.example")
+    assert queue(recipient="jörg@bucher.example")
+
+
 @pytest.mark.parametrize("state", list(MailState))
 def test_queue_limit_counts_emails_of_every_state_for_an_hour(on_both: Flask, state: MailState) -> None:
     assert [queue() for _ in range(5)] == [True] * 5
