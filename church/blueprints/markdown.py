@@ -111,6 +111,7 @@ def page(slug: str) -> AnyResponse:
     is_whole = isinstance(view, PageView)
     if not is_whole:
         identity.require_known_viewer()
+        identity.remember_refused_page()
     telemetry.track_content_access("page", view.access, outcome_for(reader) if is_whole else "teaser")
     template = "markdown/page.html" if is_whole else "markdown/teaser.html"
     body = render_template(template, page=view, json_ld=make_json_ld(view, site.site_name, site.origin))

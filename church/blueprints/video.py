@@ -82,6 +82,7 @@ def watch(slug: str) -> Response:
         raise
     if not video.open:
         identity.require_known_viewer()
+        identity.remember_refused_page()
         telemetry.track_content_access("video", video.access, "teaser")
     context = _player_context(video, member is not None) if video.open else {}
     response = make_response(render_template("video/watch.html", video=video, **context))

@@ -21,6 +21,8 @@ from church.web.session_cookie import SessionCookie
 
 _BEARER = "bearer eyj"  # every JSON Web Token begins with this: base64 of {"
 _SINCE = "since"
+_NEXT = "next"
+_MAX_NEXT = 2000  # characters; a cookie has 4096 bytes
 
 
 def viewer() -> SignedIn | None:
@@ -83,6 +85,30 @@ def start_browser_session(token: str) -> None:
     session.permanent = True
     session["_user_id"] = token
     _forget()
+
+
+def remember_page(address: str) -> None:
+    """Remember the page that this browser came for, until its account is signed in and confirmed."""
+    if address and len(address) <= _MAX_NEXT:
+        session[_NEXT] = address
+
+
+def remember_refused_page() -> None:
+    """Remember the requested page for an account that has to confirm its address first, unless it came for another."""
+    account = _find()
+    if account is not None and account.token and not account.is_member and request.method == "GET":
+        remember_page(session.get(_NEXT) or request.full_path.removesuffix("?"))
+
+
+def remembered_page() -> str:
+    """The page that this browser came for; empty if there is none. The caller checks it."""
+    address = session.get(_NEXT, "")
+    return address if isinstance(address, str) else ""
+
+
+def forget_remembered_page() -> None:
+    """Forget the page, because the browser is sent there now."""
+    session.pop(_NEXT, None)
 
 
 def end_browser_session() -> None:

@@ -74,6 +74,8 @@ def _check_signed_in() -> None:
 
 def _check_member() -> None:
     if not _signed_in().is_member:
+        if not wants_json():
+            identity.remember_refused_page()
         raise UnconfirmedError
 
 

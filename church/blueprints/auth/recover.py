@@ -23,6 +23,7 @@ from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.services.email_links import LinkError
 from church.web import identity
 from church.web.error_pages import wants_json
+from church.web.forms import safe_next
 from church.web.rate_limits import limited
 from church.web.responses import respond_done
 from church.web.route_access import EVERYONE, allow
@@ -40,7 +41,8 @@ def _show_reset(**context: Any) -> Response:
 @allow(EVERYONE)
 @limited("page")
 def forgot_form() -> Response:
-    """Ask for the address."""
+    """Ask for the address. ``next`` is remembered, for the sign-in after the reset."""
+    identity.remember_page(safe_next(request.args.get("next", "")) or "")
     return _show_forgot()
 
 

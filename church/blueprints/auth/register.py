@@ -20,7 +20,7 @@ from church.blueprints.auth.form_answers import (
 from church.services import accounts
 from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.web.forms import safe_next
-from church.web.identity import viewer
+from church.web.identity import remember_page, viewer
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
 
@@ -52,10 +52,9 @@ def register() -> AnyResponse:
         email, name = form.text("email"), form.text("name", required=False)
         password = form.text("password", MAX_PASSWORD_LENGTH)
         target = safe_next(form.text("next", 2000, required=False))
-    ref = accounts.register(email, password, name, request_device())
+    ref = accounts.register(email, password, name, request_device(), target or "")
     session["registered"] = ref  # a random ref if the address has an account: the browser can read this cookie
-    if target is not None:
-        session["next"] = target
+    remember_page(target or "")
     return email_sent_response("register", "We sent you an email. Open the link in it to confirm your address.")
 
 

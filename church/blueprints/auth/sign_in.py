@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify, redirect, request
+from flask import Response, jsonify, redirect, request, session
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import next_page, read_form, render_form, request_device, show_again_on_error
+from church.blueprints.auth.form_answers import (
+    ACCOUNT,
+    next_page,
+    read_form,
+    render_form,
+    request_device,
+    show_again_on_error,
+)
 from church.blueprints.auth.sign_in_limits import login_gate_for
 from church.services import accounts, member_tokens
 from church.services.accounts import MAX_PASSWORD_LENGTH
@@ -49,15 +56,27 @@ def login() -> AnyResponse:
     """Sign this browser in. A wrong password and an unknown address get the same answer."""
     with read_form("login") as form:
         email, password = form.text("email"), form.text("password", MAX_PASSWORD_LENGTH)
-        to = next_page(form.text("next", 2000, required=False))
-    former = identity.viewer()
+        wanted = safe_next(form.text("next", 2000, required=False)) or safe_next(identity.remembered_page())
+    former, registered = identity.viewer(), session.get("registered")
     result = accounts.sign_in_with_password(email, password, request_device(), login_gate_for(email))
     identity.start_browser_session(result.token)
+    _remember_until_confirmed(wanted, registered)
     if former is not None:
         accounts.end_device(former, former.session_ref, request_device())  # its cookie has just been replaced
+    to = wanted or ACCOUNT
     if wants_json():
         return jsonify(ref=result.user_ref, next=to)
     return redirect(to, 303)
+
+
+def _remember_until_confirmed(wanted: str | None, registered: Any) -> None:
+    """Keep, in the new session, where an account without a confirmed address goes once it is confirmed."""
+    member = identity.viewer()
+    if member is None or member.is_member:
+        return
+    identity.remember_page(wanted or "")
+    if registered == member.ref:
+        session["registered"] = registered
 
 
 @bp.post("/logout")

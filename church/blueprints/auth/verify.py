@@ -41,7 +41,7 @@ def verify_form(token: str) -> AnyResponse:
         return _verify(token)
     if wants_json():
         return jsonify(state="ask")
-    return render_form("auth/verify.html", token=token, state="ask")
+    return render_form("auth/verify.html", token=token, state="ask", then=_page_of_link())
 
 
 @bp.post("/verify/<token>")
@@ -67,7 +67,7 @@ def verify_token() -> AnyResponse:
 @limited("link")
 def resend() -> AnyResponse:
     """Email the link again."""
-    accounts.send_verification(require_account().user_id)
+    accounts.send_verification(require_account().user_id, safe_next(identity.remembered_page()) or "")
     return email_sent_response("verification", "If your address is not confirmed yet, we sent you a new email.")
 
 
@@ -78,12 +78,18 @@ def _verify(token: str) -> AnyResponse:
         return bad_link_page("auth/verify.html", token)
     if session.get("registered") == ref:
         session.pop("registered")
-    target = safe_next(session.pop("next", ""))
+    target = _page_of_link() or safe_next(identity.remembered_page())
+    identity.forget_remembered_page()
     if identity.viewer() is None:
         to = f"{LOGIN}?next={quote(target)}" if target else LOGIN
         return respond_done("Email address confirmed. Sign in to continue.", to)
     identity.refresh_viewer()
     return respond_done("Email address confirmed. You are now a member.", target or ACCOUNT)
+
+
+def _page_of_link() -> str | None:
+    """The page that the account came for, which its link carries: the email may be opened in another browser."""
+    return safe_next(request.args.get("next", ""))
 
 
 def _is_prefetch() -> bool:

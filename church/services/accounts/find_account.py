@@ -122,17 +122,21 @@ def redeem_and_lock(session: Session, token: str, purpose: Purpose) -> tuple[Lin
     return email_links.redeem(session, token, purpose), user
 
 
-def email_new_link(session: Session, template: str, purpose: Purpose, user: User, recipient: str | None = None) -> bool:
+def email_new_link(
+    session: Session, template: str, purpose: Purpose, user: User, recipient: str | None = None, *, then: str = ""
+) -> bool:
     """Email ``user`` a new link, to the account's own address if no other is given.
 
-    Returns False if too many of these emails were sent there: then nothing changes, and the previous link still works.
+    ``then`` is the page on this site to open after it; the link carries it. Returns False if too many of these emails
+    were sent there: then nothing changes, and the previous link still works.
     """
     to = recipient or user.email
     if to is None:
         return False
     savepoint = session.begin_nested()
     link = email_links.make(session, purpose, user, to)
-    if email.queue_email(session, template, recipient=to, user=user, link=link):
+    context = {"then": then} if then else {}
+    if email.queue_email(session, template, recipient=to, user=user, link=link, **context):
         savepoint.commit()
         return True
     savepoint.rollback()

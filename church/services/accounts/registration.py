@@ -23,11 +23,12 @@ from church.services.email import hash_address
 from church.services.sessions import Device
 
 
-def register(email: str, password: str, name: str, device: Device) -> str:
+def register(email: str, password: str, name: str, device: Device, then: str = "") -> str:
     """Create an account, or email the owner of the address that there is one; the caller can't see which.
 
-    Returns the new account's ref, or a random one. Either way the password is hashed and an email is queued. Raises
-    FieldErrors for email, password and name; BusyError.
+    ``then`` is the page on this site to open once the address is confirmed; the link carries it. Returns the new
+    account's ref, or a random one. Either way the password is hashed and an email is queued. Raises FieldErrors for
+    email, password and name; BusyError.
     """
     with record_attempt("registration") as current:
         address, name = validation.validate_new_account(email, password, name)
@@ -35,7 +36,7 @@ def register(email: str, password: str, name: str, device: Device) -> str:
         with db.write() as session:
             user = find_account.create_account(session, address, name=name, source="web", password_hash=hashed)
             if user is not None:
-                _email_verification(session, user, device)
+                _email_verification(session, user, device, then)
             else:
                 _email_existing_owner(session, address)
         if user is None:
@@ -50,8 +51,8 @@ def register(email: str, password: str, name: str, device: Device) -> str:
     return user.ref
 
 
-def _email_verification(session: Session, user: User, device: Device) -> None:
-    find_account.email_new_link(session, "verify", Purpose.VERIFY, user)
+def _email_verification(session: Session, user: User, device: Device, then: str) -> None:
+    find_account.email_new_link(session, "verify", Purpose.VERIFY, user, then=then)
     audit.record_by(session, "account.registered", Actor(user_id=user.id, address=device.address), user.id)
 
 
@@ -61,8 +62,8 @@ def _email_existing_owner(session: Session, address: Address) -> None:
         email_service.queue_email(session, "already_registered", recipient=owner.email, user=owner)
 
 
-def send_verification(user_id: int) -> None:
-    """Email the verification link again, unless the account is verified.
+def send_verification(user_id: int, then: str = "") -> None:
+    """Email the verification link again, unless the account is verified. ``then`` as in ``register``.
 
     Raises ConflictError if the mail server can't send to its address.
     """
@@ -72,7 +73,7 @@ def send_verification(user_id: int) -> None:
     with db.write() as session:
         user = find_account.lock_account(session, user_id)
         if user is not None and user.verified_at is None:
-            find_account.email_new_link(session, "verify", Purpose.VERIFY, user)
+            find_account.email_new_link(session, "verify", Purpose.VERIFY, user, then=then)
 
 
 def account_to_verify(token: str) -> str | None:

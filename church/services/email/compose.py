@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from textwrap import fill
 from typing import Any
+from urllib.parse import urlencode
 
 from church.config import current_settings
 from church.lib.app_context import app_template
@@ -57,7 +58,7 @@ def compose_message(letter: EmailToSend) -> EmailMessage:
     values = {
         **letter.context,
         "name": one_line(letter.name)[:_LONGEST_NAME],
-        "link": email_links.link_address(letter.link) if letter.link else "",
+        "link": _link_address(letter),
         "lifetime": _lifetime(letter.link) if letter.link else "",
     }
     text = app_template(f"email/{letter.template}.txt")
@@ -70,6 +71,14 @@ def compose_message(letter: EmailToSend) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps out-of-office replies away
     _add_bodies(message, _folded(text.render(values)), page.render(values, subject=subject))
     return message
+
+
+def _link_address(letter: EmailToSend) -> str:
+    """The address of the link, with the page to open after it; empty without a link."""
+    if letter.link is None:
+        return ""
+    address, then = email_links.link_address(letter.link), letter.context.get("then")
+    return f"{address}?{urlencode({'next': then})}" if then else address
 
 
 def _folded(text: str) -> str:

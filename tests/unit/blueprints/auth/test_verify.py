@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+from urllib.parse import quote
+
 import pytest
 from flask import Flask
 from sqlalchemy import select
@@ -9,8 +12,9 @@ from sqlalchemy import select
 from church import create_app
 from church.config import Settings
 from church.extensions import db
-from church.models import User
+from church.models import Link, Mail, User
 from church.observability.metrics import definitions
+from church.services.email.compose import EmailToSend, compose_message
 from tests.support.browsing import (
     JSON,
     Browser,
@@ -109,6 +113,74 @@ def test_verify_resend_emails_a_new_link(app: Flask) -> None:
     browser.submit(f"/auth/verify/{newest_link_token(app, 'verify')}")
     assert load_account(app, user.ref).verified_at is not None
     assert browser.post_json("/auth/token").status_code == 200
+
+
+# -- the page that an account came for ------------------------------------------------------------------------------
+
+PAGE = "/pages/members?a=b&c=d"
+
+
+def link_of_email(app: Flask) -> str:
+    """Return path and query of the link in the newest email."""
+    with app.app_context(), db.read() as session:
+        mail = session.scalars(select(Mail).order_by(Mail.id.desc())).first()
+        assert mail is not None
+        letter = EmailToSend(
+            mail.id, mail.template, mail.recipient, "", mail.context, session.get(Link, mail.link_id), mail.created_at
+        )
+        body = compose_message(letter).get_body(("plain",))
+    assert body is not None
+    return next(line for line in body.get_content().split() if "/auth/verify/" in line).partition("8000")[2]
+
+
+def test_page_asked_for_opens_after_sign_in_and_confirmation(app: Flask) -> None:
+    add_user(app, "eve@church.example", verified=False)
+    browser = Browser(app)
+    assert browser.submit("/auth/login", {**FORM, "next": PAGE}).location == PAGE
+    browser.submit("/auth/verify/resend")
+    token = newest_link_token(app, "verify")
+    assert browser.submit(f"/auth/verify/{token}").location == PAGE
+    assert browser.get("/auth/login").location == "/auth/account"  # it is opened once
+
+
+def test_page_asked_for_at_registration_survives_a_sign_in_before_confirmation(app: Flask) -> None:
+    browser = Browser(app)
+    browser.submit("/auth/register", {**FORM, "next": PAGE})
+    token = newest_link_token(app, "verify")
+    assert browser.submit("/auth/login", FORM).location == PAGE
+    answer = browser.get(f"/auth/verify/{token}")  # the browser that registered needs no button
+    assert (answer.status_code, answer.location) == (303, PAGE)
+
+
+def test_page_asked_for_opens_in_another_browser_too(app: Flask) -> None:
+    Browser(app).submit("/auth/register", {**FORM, "next": PAGE})
+    link, other = link_of_email(app), Browser(app)
+    action = html.unescape(other.get(link).text.partition('action="/auth/verify')[2].partition('"')[0])
+    answer = other.submit(f"/auth/verify{action}")
+    assert answer.location == "/auth/login?next=/pages/members%3Fa%3Db%26c%3Dd"
+    assert other.submit("/auth/login", {**FORM, "next": PAGE}).location == PAGE
+
+
+def test_page_asked_for_by_an_unconfirmed_account_opens_after_confirmation(app: Flask) -> None:
+    browser = Browser(app, add_user(app, "eve@church.example", verified=False))
+    assert browser.get("/live/premium").status_code == 403
+    assert browser.get("/live/members?x=1").status_code == 403
+    browser.submit("/auth/verify/resend")
+    assert "next=%2Flive%2Fpremium" in link_of_email(app)
+    assert browser.submit(f"/auth/verify/{newest_link_token(app, 'verify')}").location == "/live/premium"
+
+
+def test_page_asked_for_is_never_on_another_site(app: Flask) -> None:
+    browser = Browser(app)
+    token = registered(app, browser)
+    assert browser.submit(f"/auth/verify/{token}?next=//evil.example").location == "/auth/login"
+
+
+def test_page_asked_for_opens_after_a_password_reset(app: Flask) -> None:
+    add_user(app, "eve@church.example")
+    browser = Browser(app)
+    browser.get(f"/auth/forgot?next={quote(PAGE)}")
+    assert browser.submit("/auth/login", FORM).location == PAGE
 
 
 NEW = "nine foxes in the orchard"
