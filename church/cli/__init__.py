@@ -96,6 +96,9 @@ def downgrade(revision: str) -> None:
     """Take the database back to REVISION, to roll back an upgrade."""
     from church.database import migrations
 
+    known = sorted(migrations.known_revisions())
+    if revision not in {"base", *known}:
+        raise click.ClickException(f"There is no revision {revision}. The revisions are base, {', '.join(known)}.")
     migrations.downgrade(load_settings(), revision)
     click.echo(f"Database is at revision {revision}.")
 

@@ -37,7 +37,8 @@ def record(ref: str, **fields: Any) -> None:
     try:
         report = dora.read_deployment({"id": ref, **fields})
     except FieldErrors as error:
-        lines = (f"{name}: {message}" for name, message in error.errors.items())
+        sent = {"id": ref, **fields}
+        lines = (f"{name} {sent.get(name) or ''}: {message}" for name, message in error.errors.items())
         raise click.ClickException("\n".join(lines)) from None
     is_new = dora.record_deployment(report)
     click.echo(f"Recorded deployment {ref}." if is_new else f"Deployment {ref} is already recorded; nothing changed.")
@@ -66,7 +67,7 @@ def git(folder: Path, environment: str, branch: str, tags: str | None, since: st
 
     environments = current_settings().environments
     if environment not in environments:
-        raise click.ClickException(f"environment: This must be one of: {', '.join(environments)}.")
+        raise click.ClickException(f"environment {environment}: This must be one of: {', '.join(environments)}.")
     if tags:
         deployments = list(dora.list_deployments_of_tags(folder, environment, tags, since))
     else:

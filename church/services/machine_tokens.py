@@ -52,7 +52,9 @@ class TokenView:
 def create(name: str, scopes: Sequence[str], actor: Actor) -> NewToken:
     """Create a token for ``scopes``. Raises InvalidError."""
     unique = tuple(dict.fromkeys(scopes))
-    if not unique or not set(unique) <= set(SCOPES):
+    if unknown := [scope for scope in unique if scope not in SCOPES]:
+        raise InvalidError(f"There is no scope {', '.join(unknown)}. The scopes are {', '.join(SCOPES)}.")
+    if not unique:
         raise InvalidError(f"Choose one or more of the scopes {', '.join(SCOPES)}.")
     ref, secret = secrets.token_hex(_REF_BYTES), secrets.token_urlsafe(32)
     if not name.strip() or not name.isprintable() or len(name) > _LONGEST:

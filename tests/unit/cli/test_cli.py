@@ -65,6 +65,12 @@ def test_migrate_prints_the_revision(run):
     assert run("migrate").output == f"Database is at revision {migrations.head_revision()}.\n"
 
 
+def test_downgrade_to_an_unknown_revision_names_the_known_ones(run):
+    result = run("downgrade", "9999")
+    assert result.exit_code == 1
+    assert "There is no revision 9999. The revisions are base, 0001, 0002, " in result.output
+
+
 def test_downgrade_removes_tables_and_migrate_restores_them(run, client, monkeypatch):
     monkeypatch.setattr("church.database.Database.probe.__defaults__", (0.0,))
     assert run("downgrade", "base").exit_code == 0

@@ -53,8 +53,8 @@ def test_record_deployment_once_and_invalid_fields_are_named(run: Run) -> None:
     assert deployments() == [("1.0", "hotfix", [])]
     wrong = run("deploy", "record", "d2", "--environment", "moon", "--finished-at", "tomorrow")
     assert wrong.exit_code == 1
-    assert "environment: This must be one of: production, staging." in wrong.output
-    assert "finished_at: " in wrong.output
+    assert "environment moon: This must be one of: production, staging." in wrong.output
+    assert "finished_at tomorrow: This must be a time" in wrong.output
 
 
 def test_import_git_each_main_line_commit_is_a_deployment(run: Run, repository: Repository) -> None:
@@ -101,4 +101,6 @@ def test_token_is_shown_once_then_listed_and_revoked(run: Run) -> None:
     assert run("token", "revoke", ref).exit_code == 0
     assert "revoked" in run("token", "list").output
     assert run("token", "revoke", ref).exit_code == 1
-    assert run("token", "create", "x", "--scope", "all").exit_code == 1
+    wrong = run("token", "create", "x", "--scope", "dora:read", "--scope", "all")
+    assert wrong.exit_code == 1
+    assert "There is no scope all. The scopes are metrics:read, delivery:write, dora:read." in wrong.output

@@ -48,9 +48,16 @@ def test_secret_is_not_stored() -> None:
     assert secret not in str(audit.list_entries())
 
 
-@pytest.mark.parametrize("scopes", [[], ["admin"], ["dora:read", "DORA:READ"]])
-def test_create_without_scopes_or_with_unknown_ones_is_refused(scopes: list[str]) -> None:
-    with pytest.raises(InvalidError):
+@pytest.mark.parametrize(
+    ("scopes", "reason"),
+    [
+        ([], "Choose one or more of the scopes metrics:read, "),
+        (["admin"], "There is no scope admin. The scopes are metrics:read, "),
+        (["dora:read", "DORA:READ"], "There is no scope DORA:READ. "),
+    ],
+)
+def test_create_without_scopes_or_with_unknown_ones_is_refused(scopes: list[str], reason: str) -> None:
+    with pytest.raises(InvalidError, match=reason):
         machine_tokens.create("CI", scopes, CONSOLE)
     assert machine_tokens.list_tokens() == []
 
