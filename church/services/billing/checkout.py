@@ -21,6 +21,7 @@ from church.config import current_settings
 from church.database.upsert import insert_or_ignore
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
+from church.lib.email_addresses import needs_smtputf8, to_ascii_domain
 from church.models import Checkout, Customer
 from church.models.base import utc_now
 from church.models.billing import ENDED_STATUSES, OPEN_ONLY, CheckoutState
@@ -147,6 +148,14 @@ def _open_session(member: SignedIn, order: _Order, stripe_price: str) -> str | N
     return str(made["url"])
 
 
+def _payer_without_customer(member: SignedIn) -> dict[str, str]:
+    """Fill in the address, in ASCII; with a mailbox that has no such form, Stripe asks for one."""
+    if needs_smtputf8(member.email):
+        return {}
+    mailbox, _, domain = member.email.rpartition("@")
+    return {"customer_email": f"{mailbox}@{to_ascii_domain(domain)}"}
+
+
 def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
     """Build the session's parameters, the same for each try: Stripe refuses a key with other parameters."""
     names = {"church_user": member.ref, "church_checkout": order.row.ref}
@@ -154,7 +163,7 @@ def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
     if order.trial_days:
         subscription["trial_period_days"] = order.trial_days
     origin = current_settings().origin
-    payer = {"customer": order.customer.stripe_id} if order.customer else {"customer_email": member.email}
+    payer = {"customer": order.customer.stripe_id} if order.customer else _payer_without_customer(member)
     return {
         "mode": "subscription",
         "line_items": [{"price": order.row.stripe_price, "quantity": 1}],

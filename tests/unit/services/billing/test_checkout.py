@@ -43,6 +43,18 @@ def test_checkout_names_the_member_and_returns_to_the_site(membership: Membershi
     assert found["cancel_url"] == f"{origin}/stripe/cancel"
 
 
+@pytest.mark.parametrize(
+    ("email", "sent"),
+    [("ada@bücher.example", {"customer_email": "ada@xn--bcher-kva.example"}), ("jörg@church.example", {})],
+)
+def test_checkout_address_outside_ascii_is_sent_in_ascii_or_left_out(
+    membership: Membership, email: str, sent: dict[str, str]
+) -> None:
+    member = replace(membership.as_signed_in(membership.add()), email=email)
+    found = membership.till.stripe.v1.checkout.sessions.retrieve(membership.start(member)).to_dict(for_json=True)
+    assert {name: value for name, value in found.items() if name == "customer_email" and value} == sent
+
+
 def test_paid_checkout_gives_premium_only_after_the_webhook(membership: Membership) -> None:
     user = membership.add()
     session = membership.start(membership.as_signed_in(user))
