@@ -9,8 +9,11 @@ import threading
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
+from aiosmtpd.smtp import AuthResult
 from pydantic import SecretStr
 
 from church.config import Settings
@@ -127,6 +130,24 @@ def test_smtp_user_and_password_of_the_url_log_in(
     server = mail_server(tls_context=tls, auth_required=True, authenticator=lets_in)
     send(settings, f"smtp://{USER}:s3cret%2F%26%40word@127.0.0.1:{server.port}", message)
     assert [got.user for got in server.received] == [USER]
+
+
+@pytest.mark.parametrize(("password", "lets"), [("gr\u00fcn", True), ("gr\u00fcner", False)])
+def test_smtp_password_outside_ascii_logs_in(
+    settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext, password: str, lets: bool
+) -> None:
+    def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        right = (data.login, data.password) == ("j\u00f6rg".encode(), "gr\u00fcn".encode())
+        return AuthResult(success=right, handled=False, auth_data=data)
+
+    server = mail_server(tls_context=tls, auth_required=True, authenticator=authenticate)
+    url = f"smtp://j%C3%B6rg:{quote(password)}@127.0.0.1:{server.port}"
+    if lets:
+        send(settings, url, message)
+    else:
+        with pytest.raises(MailDeferredError, match="535"):
+            send(settings, url, message)
+    assert len(server.received) == lets
 
 
 def test_smtp_wrong_password_defers_and_is_not_in_the_error(

@@ -11,6 +11,7 @@ import smtplib
 import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -191,7 +192,21 @@ def _open(smtp: smtplib.SMTP, server: Server, context: ssl.SSLContext) -> None:
     if not server.wrapped and (smtp.has_extn("starttls") or not server.is_here):
         smtp.starttls(context=context)
     if server.user:
+        _log_in(smtp, server)
+
+
+def _log_in(smtp: smtplib.SMTP, server: Server) -> None:
+    """Log in. smtplib knows ASCII alone; other letters go by PLAIN, in UTF-8 (RFC 4616)."""
+    if (server.user + server.password).isascii():
         smtp.login(server.user, server.password)
+        return
+    smtp.ehlo_or_helo_if_needed()
+    if "PLAIN" not in smtp.esmtp_features.get("auth", "").upper().split():
+        raise smtplib.SMTPNotSupportedError("AUTH PLAIN, for a user or password outside ASCII")
+    secret = b64encode(f"\0{server.user}\0{server.password}".encode()).decode("ascii")
+    code, reply = smtp.docmd("AUTH", f"PLAIN {secret}")
+    if code != 235:  # RFC 4954: authentication succeeded
+        raise smtplib.SMTPAuthenticationError(code, reply)
 
 
 def _quit(smtp: smtplib.SMTP) -> None:
