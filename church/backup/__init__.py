@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from church.backup import closure, postgresql, sign_ins, sqlite
 from church.backup.archive import (
-    MAX_PAGES_BYTES,
     PAGES,
     BackupError,
     Manifest,
@@ -19,6 +18,7 @@ from church.backup.archive import (
     unpack_archive,
     write_archive,
 )
+from church.backup.pages import LeftOut, copy_pages
 from church.config import Settings
 from church.database import migrations
 from church.database.engines import is_sqlite
@@ -27,7 +27,7 @@ from church.lib.files import make_private
 from church.lib.version import VERSION
 from church.models.base import utc_now
 
-__all__ = ["BackupError", "Manifest", "RestoreResult", "backup", "restore"]
+__all__ = ["BackupError", "LeftOut", "Manifest", "RestoreResult", "backup", "restore"]
 
 _STAGE_PREFIX = ".church-backup-"
 
@@ -45,8 +45,11 @@ class RestoreResult:
     closed: bool
 
 
-def backup(settings: Settings, file: Path) -> Manifest:
-    """Write database and pages to ``file`` (.tar.gz) while the site runs. Raises BackupError."""
+def backup(settings: Settings, file: Path, report: Callable[[LeftOut], None] = lambda _: None) -> Manifest:
+    """Write database and pages to ``file`` (.tar.gz) while the site runs. Raises BackupError.
+
+    ``report`` is called with everything in the content folder that is left out, such as links that lead out of it.
+    """
     file = file.absolute()
     if not file.parent.is_dir():
         raise BackupError(f"{file.parent} is not a folder: create it first")
@@ -59,13 +62,16 @@ def backup(settings: Settings, file: Path) -> Manifest:
             database, kind = stage / postgresql.MEMBER_NAME, "postgresql"
             revision = postgresql.read_revision(settings)
             postgresql.write_snapshot(settings, database)
-        names = [database.name, *_copy_pages(settings, stage)]
+        pages = copy_pages(settings.content, stage, (settings.instance,))
+        names = [database.name, *pages.names]
         members = {name: compute_checksum(stage / name) for name in names}
         manifest = Manifest(VERSION, revision, utc_now().isoformat(timespec="seconds"), kind, members)
         try:
             write_archive(stage, manifest, file)
         except OSError as error:
             raise BackupError(f"can't write {file}: {error.strerror}") from error
+    for left_out in pages.left_out:
+        report(left_out)
     return manifest
 
 
@@ -143,27 +149,6 @@ def _stage(parent: Path) -> Iterator[Path]:
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def _copy_pages(settings: Settings, stage: Path) -> list[str]:
-    """Copy the pages into ``stage`` and return their names, so that later changes can't damage the archive.
-
-    Symbolic links and an instance folder inside are left out: they lead to files that are not pages.
-    """
-    names, size = [], 0
-    for path in sorted(settings.content.rglob("*")):
-        inside = path.relative_to(settings.content)
-        linked = any((settings.content / part).is_symlink() for part in (inside, *inside.parents[:-1]))
-        if linked or not path.is_file() or path.is_relative_to(settings.instance) or path.is_relative_to(stage):
-            continue
-        name = f"{PAGES}{inside.as_posix()}"
-        size += path.stat().st_size
-        if size > MAX_PAGES_BYTES:
-            raise BackupError(f"the pages are larger than {MAX_PAGES_BYTES // 1024**3} GiB, which no restore accepts")
-        (stage / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, stage / name)
-        names.append(name)
-    return names
 
 
 def _place_pages(settings: Settings, stage: Path, stamp: str) -> Path | None:

@@ -20,6 +20,7 @@ from church.cli.video import video_commands
 from church.config import ConfigError, load_settings
 from church.lib.files import UMASK, make_private
 
+_MOST_LEFT_OUT = 20
 _STATES = {"ok": "OK", "warn": "Warning", "fail": "Failed"}
 
 
@@ -169,11 +170,17 @@ def doctor() -> None:
 def backup(file: Path) -> None:
     """Back up the database and the content to FILE. The site can keep running.
 
-    The backup has no videos and no secrets: keep those separately.
+    Pages that are links to files in the content folder are in it as files. Links that lead out of the folder are left
+    out and named. The backup has no videos and no secrets: keep those separately.
     """
     from church import backup as backups
 
-    backups.backup(load_settings(), file)
+    left_out: list[backups.LeftOut] = []
+    backups.backup(load_settings(), file, left_out.append)
+    for found in left_out[:_MOST_LEFT_OUT]:
+        click.echo(f"left out: {found.path}: {found.reason}", err=True)
+    if len(left_out) > _MOST_LEFT_OUT:
+        click.echo(f"left out: {len(left_out) - _MOST_LEFT_OUT} more", err=True)
     size = f"{file.stat().st_size:,} bytes"
     click.echo(f"Backup written to {file} ({size}). It has no videos and no secrets: keep those separately.")
 

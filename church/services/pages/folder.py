@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from church.lib.links import LEADS_OUT, check_folder_link, is_inside
 from church.lib.once import claim
 from church.lib.threads import run_off_hub
 from church.models.base import utc_now
@@ -22,7 +23,6 @@ from church.services.pages.library import FileProblem, Library, ScannedFile, bui
 log = logging.getLogger("church.pages")
 
 _MOST_FOLDERS = 20
-_LEADS_OUT = "a link that leads out of the content folder"
 # Temporary errors of the host: the site keeps serving the pages of the last scan.
 _TEMPORARY = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
 SCAN_SECONDS = 1.0
@@ -169,7 +169,7 @@ def _walk_folder(root: str, under: str, linked: set[str]) -> Iterator[tuple[str,
         if entry.name.startswith("."):
             continue
         if entry.is_symlink() and entry.is_dir():
-            if reason := _check_folder_link(root, path, linked):
+            if reason := check_folder_link(root, path, linked):
                 yield path, FileProblem(path, reason)
                 continue
         elif not entry.is_dir():
@@ -180,20 +180,6 @@ def _walk_folder(root: str, under: str, linked: set[str]) -> Iterator[tuple[str,
             yield from _walk_folder(root, path, linked)
 
 
-def _check_folder_link(root: str, path: str, linked: set[str]) -> str | None:
-    """Return why a link to a folder is not followed, or None; ``linked`` are the folders that links led to."""
-    real = os.path.realpath(os.path.join(root, path))
-    here = os.path.realpath(os.path.join(root, os.path.dirname(path)))
-    if not _inside(root, real):
-        return "a link to a folder that it is in" if real == root else _LEADS_OUT
-    if _inside(real, here) or real == here:
-        return "a link to a folder that it is in"
-    if real in linked:
-        return "a second link to the same folder"
-    linked.add(real)
-    return None
-
-
 def _stat(root: str, entry: os.DirEntry[str], path: str) -> os.stat_result | FileProblem:
     try:
         return entry.stat()
@@ -201,16 +187,12 @@ def _stat(root: str, entry: os.DirEntry[str], path: str) -> os.stat_result | Fil
         return _read_problem(path, error)
 
 
-def _inside(root: str, path: str) -> bool:
-    return path.startswith(root + os.sep)
-
-
 def _read(root: str, path: str, status: os.stat_result, known: ScannedFile | None) -> ScannedFile | FileProblem:
     if known is not None and known.stamp == FileVersion(path, status.st_mtime_ns, status.st_size):
         return known
     real = os.path.realpath(os.path.join(root, path))
-    if not _inside(root, real):
-        return FileProblem(path, _LEADS_OUT)
+    if not is_inside(root, real):
+        return FileProblem(path, LEADS_OUT)
     try:
         # Refuse a link here: the file may have been replaced by one after its path was resolved.
         handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tarfile
 from contextlib import closing
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from church.backup import BackupError, backup, restore, sqlite
+from church.backup import BackupError, LeftOut, backup, restore, sqlite
 from church.config import Settings
 from church.database.engines import sqlite_path
 from church.database.migrations import head_revision
@@ -63,6 +64,60 @@ def test_backup_leaves_out_links_and_the_instance(site: Settings, tmp_path: Path
     backup(inside, tmp_path / "b.tar.gz")
     with tarfile.open(tmp_path / "b.tar.gz") as archive:
         assert archive.getnames() == ["manifest.json", "database.sqlite", "content/page.md"]
+
+
+def test_backup_has_the_pages_that_are_links_within_the_folder(site: Settings, tmp_path: Path) -> None:
+    """As Kubernetes lays out a ConfigMap: names at the top lead through ..data to the files of one version."""
+    version = site.content / "..2026_11_01"
+    (version / "notes").mkdir(parents=True)
+    (version / "about.md").write_text("# About")
+    os.utime(version / "about.md", (1_700_000_000, 1_700_000_000))
+    (version / "notes" / "spring.md").write_text("# Spring")
+    (site.content / "..data").symlink_to("..2026_11_01")
+    (site.content / "about.md").symlink_to("..data/about.md")
+    (site.content / "notes").symlink_to("..data/notes")
+    left_out: list[LeftOut] = []
+    backup(site, tmp_path / "b.tar.gz", left_out.append)
+    restore(site, tmp_path / "b.tar.gz", force=True)
+    about = site.content / "about.md"
+    assert (about.read_text(), about.is_symlink(), about.stat().st_mtime) == ("# About", False, 1_700_000_000)
+    assert (site.content / "notes" / "spring.md").read_text() == "# Spring"
+    assert (site.content / "page.md").read_text() == "# Kept"
+    assert left_out == []
+
+
+def test_backup_names_what_it_leaves_out(site: Settings, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.md").write_text("secret")
+    inside = site.model_copy(update={"instance": site.content / "instance"})
+    inside.instance.mkdir()
+    sqlite_path(site).rename(inside.instance / "church.db")
+    links = {"file.md": tmp_path / "outside/secret.md", "folder": tmp_path / "outside", "gone.md": "nowhere"}
+    links |= {"own": "instance", "own.md": "instance/church.db", "round": "."}
+    for name, target in links.items():
+        (site.content / name).symlink_to(target)
+    os.mkfifo(site.content / "pipe")
+    (site.content / "a\\b.md").write_text("no restore takes it")
+    left_out: list[LeftOut] = []
+    manifest = backup(inside, tmp_path / "b.tar.gz", left_out.append)
+    assert list(manifest.members) == ["database.sqlite", "content/page.md"]
+    assert {found.path: found.reason for found in left_out} == {
+        "a\\b.md": "no restore accepts a backslash in a name",
+        "file.md": "a link that leads out of the content folder",
+        "folder": "a link that leads out of the content folder",
+        "gone.md": "a link that leads nowhere",
+        "own": "a link that leads out of the content folder",
+        "own.md": "a link that leads out of the content folder",
+        "pipe": "neither a file nor a folder",
+        "round": "a link to a folder that it is in",
+    }
+
+
+def test_backup_of_a_content_folder_within_the_instance_has_its_pages(site: Settings, tmp_path: Path) -> None:
+    content = site.instance / "content"
+    site.content.rename(content)
+    manifest = backup(site.model_copy(update={"content": content}), tmp_path / "b.tar.gz")
+    assert "content/page.md" in manifest.members
 
 
 def test_backup_into_a_missing_folder_is_refused(site: Settings, tmp_path: Path) -> None:
