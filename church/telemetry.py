@@ -143,6 +143,11 @@ def start_logging(settings: Settings) -> records.Handler:
     return _handler
 
 
+def is_logging() -> bool:
+    """Whether the log records of this process go to the log folder, as those of web workers and the worker process."""
+    return _handler is not None
+
+
 def end_process() -> None:
     """Send the spans and write the log lines that are still queued; bounded in time."""
     process_tracer.stop()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from church.config import Settings
 from church.database.engines import is_sqlite, make_probe_engine
 from church.doctor.findings import Finding
+from church.services.pages import check_folder
 from church.telemetry import SCRAPED
 
 _MEGABYTE = 1024 * 1024
@@ -21,6 +22,7 @@ _LOW = 1024 * _MEGABYTE
 _TOO_LOW = 100 * _MEGABYTE
 _FIRST_YEAR, _LAST_YEAR = 2025, 2100
 _SCRAPE_MINUTES = 5
+_MOST_NAMED = 10
 # Seconds that two clocks may differ; more disturbs leases and tokens.
 _CLOCK_TOLERANCE = 5.0
 
@@ -36,16 +38,24 @@ def check_folders(settings: Settings) -> Finding:
 
 
 def check_content(settings: Settings) -> Finding:
-    """Check that there are pages and that they are readable."""
+    """Check that there are pages, and name the files that are not served with the reason."""
     if not settings.content.is_dir():
         return "fail", f"{settings.content} is not a folder", "create it, or point CHURCH_CONTENT at the pages"
-    pages = sorted(settings.content.rglob("*.md"))
-    unreadable = [page for page in pages if not os.access(page, os.R_OK)]
+    unreadable = [page for page in sorted(settings.content.rglob("*.md")) if not os.access(page, os.R_OK)]
     if unreadable:
         return "fail", f"{len(unreadable)} pages can't be read, such as {unreadable[0]}", "chmod a+r them"
-    if not pages:
+    report = check_folder(settings.content)
+    finding = "1 page" if report.pages == 1 else f"{report.pages} pages"
+    finding += f", {report.to_come} to come" if report.to_come else ""
+    finding += f", {report.drafts} in draft" if report.drafts else ""
+    if report.problems:
+        named = "; ".join(f"{problem.path}: {problem.reason}" for problem in report.problems[:_MOST_NAMED])
+        more = len(report.problems) - _MOST_NAMED
+        rest = f"; and {more} more, listed by flask church index" if more > 0 else ""
+        return "warn", f"{finding}, {len(report.problems)} left out: {named}{rest}", "mend these files"
+    if not (report.pages or report.to_come or report.drafts):
         return "warn", f"{settings.content} has no pages", "add one: markdown with front matter"
-    return "ok", f"{len(pages)} pages", ""
+    return "ok", finding, ""
 
 
 def check_disk(settings: Settings) -> Finding:

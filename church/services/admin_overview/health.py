@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from church.config import Settings
 from church.database.engines import is_sqlite
 from church.extensions import db, store
+from church.services.admin_overview.content import ContentState
 from church.services.admin_overview.counts import WorkCounts
 from church.services.billing import PaymentFacts, check_payments
 
@@ -47,6 +48,15 @@ class PartHealth:
 def check_parts(settings: Settings, work: WorkCounts | None, payments: PaymentFacts | None) -> list[PartHealth]:
     """Check every part. ``work`` and ``payments`` are facts from the database, None while it is down."""
     return [*_servers(settings), *_work(work), _delivery(settings), _payments(settings, payments), *_disks(settings)]
+
+
+def judge_content(content: ContentState) -> PartHealth:
+    """Report the pages of the content folder; one that is left out is a warning."""
+    count = "1 page" if content.pages == 1 else f"{content.pages} pages"
+    coming = f", {content.to_come} to come" if content.to_come else ""
+    if content.left_out:
+        return PartHealth("Content", Verdict.WARN, f"{count}{coming}. {content.left_out} left out: see below why.")
+    return PartHealth("Content", Verdict.OK, f"{count}{coming}.")
 
 
 def _servers(settings: Settings) -> Iterator[PartHealth]:

@@ -12,6 +12,7 @@ from church.extensions import db
 from church.lib.version import COMMIT, VERSION
 from church.services import sessions
 from church.services.admin_overview import counts, health
+from church.services.admin_overview.content import ContentState, read_content
 from church.services.admin_overview.counts import MemberCounts, WorkCounts
 from church.services.admin_overview.health import PartHealth
 from church.services.admin_overview.last_errors import ErrorLog, list_last_errors
@@ -31,19 +32,22 @@ class SiteOverview:
     parts: list[PartHealth]
     members: MemberCounts | None
     signed_in: int | None
+    content: ContentState
     errors: ErrorLog
 
 
 def read_overview(settings: Settings) -> SiteOverview:
     """Check every part once. A part that does not answer is reported and does not hide the others."""
     members, work, signed_in, payments = _numbers()
+    content = read_content()
     return SiteOverview(
         version=VERSION,
         commit=COMMIT,
         environment=settings.environment,
-        parts=health.check_parts(settings, work, payments),
+        parts=[*health.check_parts(settings, work, payments), health.judge_content(content)],
         members=members,
         signed_in=signed_in,
+        content=content,
         errors=list_last_errors(settings.log_dir / "error.log"),
     )
 

@@ -5,19 +5,22 @@ Import pages from here; only this package knows markdown, the content folder and
 
 from __future__ import annotations
 
-from church.services.pages.content import current_pages, init_app, queue_index
+from church.services.pages.content import check_folder, current_pages, init_app, queue_index
 from church.services.pages.feeds import FeedItem
 from church.services.pages.front_matter import compose_letters
-from church.services.pages.library import looks_like_traversal
-from church.services.pages.presenters import PageView, TeaserView, make_json_ld
+from church.services.pages.library import FileProblem, looks_like_traversal
+from church.services.pages.presenters import PageCard, PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
 from church.services.pages.search_text import search_words
 
 __all__ = [
     "FeedItem",
+    "FileProblem",
+    "PageCard",
     "PageView",
     "RenderError",
     "TeaserView",
+    "check_folder",
     "compose_letters",
     "current_pages",
     "init_app",

@@ -29,7 +29,7 @@ from church.services.brand import current_brand
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
 from church.services.pages.feeds import FeedItem
-from church.services.pages.folder import ContentFolder
+from church.services.pages.folder import ContentFolder, scan_folder
 from church.services.pages.front_matter import Page
 from church.services.pages.library import FileProblem, Library, TagCount
 from church.services.pages.presenters import PageCard, PageView, TeaserView
@@ -84,6 +84,10 @@ class Pages:
     def problems(self) -> tuple[FileProblem, ...]:
         """List the files of the content folder that are not served, each with the reason."""
         return self.library().problems
+
+    def count(self) -> int:
+        """Count the pages that everyone sees, their public part at least."""
+        return len(self.library().pages)
 
     def recent(self) -> list[PageCard]:
         """List the newest pages, for the home page."""
@@ -199,6 +203,23 @@ def init_app(app: App) -> None:
         on_change=queue_in_thread,
         marks=settings.instance / "pages-left-out.json",
     )
+
+
+@dataclass(frozen=True)
+class ContentReport:
+    """How many pages a content folder has, and which of its files are not served, with the reason."""
+
+    pages: int
+    drafts: int
+    to_come: int
+    problems: tuple[FileProblem, ...]
+
+
+def check_folder(content: Path) -> ContentReport:
+    """Read a content folder once, as production does. Raises OSError."""
+    library = scan_folder(content, Library(), drafts=False)
+    to_come = sum(page.to_come for page in library.unpublished)
+    return ContentReport(len(library.pages), len(library.unpublished) - to_come, to_come, library.problems)
 
 
 def current_pages() -> Pages:

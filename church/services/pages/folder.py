@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from church import telemetry
 from church.lib.links import LEADS_OUT, check_folder_link, is_inside
 from church.lib.once import claim
 from church.lib.threads import run_off_hub
@@ -94,7 +95,7 @@ class ContentFolder:
         """Log every file that is not served, once for each version of the file."""
         before = {_mark(previous, problem) for problem in previous.problems}
         new = {mark: problem for problem in library.problems if (mark := _mark(library, problem)) not in before}
-        if self._marks is not None and library.problems:
+        if self._marks is not None and library.problems and telemetry.is_logging():
             marks = [_mark(library, problem) for problem in library.problems]
             unclaimed = run_off_hub(claim, self._marks, marks, self._started_at - _START_SECONDS)
             new = {mark: problem for mark, problem in new.items() if mark in unclaimed}

@@ -31,5 +31,5 @@ def site(
     settings = site_settings(tmp_path, SECRET_KEY=STRONG, CHURCH_STORE_TIMEOUT="10", **urls)
     bring_to_head(settings)
     settings.log_dir.mkdir()
-    (settings.content / "page.md").write_text("# Page")
+    (settings.content / "page.md").write_text("---\ntitle: Page\n---\n")
     return settings

@@ -6,13 +6,16 @@ import os
 import time
 from collections import namedtuple
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from church.config import Settings
 from church.doctor import host
-from church.doctor.host import check_scrapes
+from church.doctor.host import check_content, check_scrapes
 from tests.support.doctor import check
+from tests.support.pages_fixture import write_page
+from tests.support.services_fixture import site_settings
 
 
 def test_instance_open_to_other_users_warns(site: Settings) -> None:
@@ -33,6 +36,23 @@ def test_content_without_pages_warns_and_without_a_folder_fails(site: Settings) 
     assert check(site, "content").state == "warn"
     site.content.rmdir()
     assert check(site, "content").state == "fail"
+
+
+def test_content_with_files_left_out_warns_with_file_and_reason(tmp_path: Path) -> None:
+    site = site_settings(tmp_path)
+    write_page(site.content, "page")
+    write_page(site.content, "soon", date="2999-01-01")
+    write_page(site.content, "idea", draft="true")
+    assert check_content(site) == ("ok", "1 page, 1 to come, 1 in draft", "")
+    write_page(site.content, "hidden", published="false")
+    for number in range(10):
+        write_page(site.content, f"twice{number}", access="premium", Access="public")
+    state, finding, _ = check_content(site)
+    assert state == "warn"
+    assert "11 left out: hidden.md: published: false hides nothing on this site" in finding
+    assert "twice8.md: front matter: `access` and `Access` are the same name" in finding
+    assert "and 1 more" in finding
+    assert "twice9.md" not in finding
 
 
 @pytest.mark.parametrize(("free", "state"), [(10, "fail"), (500, "warn"), (5000, "ok")])

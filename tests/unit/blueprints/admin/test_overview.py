@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from flask import Flask
 
 from church.database import DatabaseDownError
 from church.services.admin_overview import counts
+from church.services.pages.content import Pages
 from tests.support.desk import JSON, AdminBrowser
+from tests.support.pages_fixture import write_page
 
 
 def test_overview_shows_parts_numbers_and_errors_escaped(desk: AdminBrowser, app: Flask) -> None:
@@ -34,3 +37,25 @@ def test_overview_is_shown_while_the_database_is_down(desk: AdminBrowser, monkey
     found = desk.get("/admin/")
     assert found.status_code == 200
     assert "there are no numbers" in found.text
+
+
+def test_overview_lists_pages_left_out_and_to_come(
+    desk: AdminBrowser, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = tmp_path / "pages"
+    write_page(content, "a-twice", access="premium", Access="public")
+    for number in range(25):
+        write_page(content, f"hidden{number:02}", published="false", title="<b>")
+    write_page(content, "soon", title="Next & new", date="2999-05-01")
+    monkeypatch.setitem(app.extensions, "pages", Pages(content, drafts=False))
+    found = desk.get("/admin/", **JSON).json["overview"]  # type: ignore[index]
+    part = next(part for part in found["parts"] if part["name"] == "Content")
+    assert (part["verdict"], part["finding"]) == ("warn", "0 pages, 1 to come. 26 left out: see below why.")
+    page = desk.get("/admin/").text
+    assert "`access` and `Access` are the same name" in page
+    assert "published: false hides nothing on this site" in page
+    assert "The first 20 of 26" in page
+    assert "hidden24.md" not in page
+    assert '<a href="/pages/soon">Next &amp; new</a>' in page
+    assert "2999-05-01 00:00" in page
+    assert "This page opens on" in desk.get("/pages/soon").text

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from church import telemetry
 from church.services.pages import folder
 from church.services.pages.folder import ContentFolder, scan_folder
 from church.services.pages.library import Library
@@ -256,16 +257,21 @@ def test_shelf_logs_a_problem_once_for_each_version_of_a_file(tmp_path: Path, ca
     assert "access" in caplog.records[1].reason  # type: ignore[attr-defined]
 
 
-def test_shelves_of_one_host_log_a_problem_once_together(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_shelves_of_one_host_log_a_problem_once_together(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_page(tmp_path, "bad", access="x")
     clock = Clock()
-    shelves = [ContentFolder(tmp_path, drafts=False, clock=clock, marks=tmp_path / "marks.json") for _ in range(3)]
+    shelves = [ContentFolder(tmp_path, drafts=False, clock=clock, marks=tmp_path / "marks.json") for _ in range(4)]
+    shelves[0].current()  # a command: its records are in no log folder
+    caplog.clear()
+    monkeypatch.setattr(telemetry, "is_logging", lambda: True)
     with caplog.at_level(logging.WARNING, "church.pages"):
-        for shelf in shelves:
+        for shelf in shelves[1:]:
             shelf.current()
         write_page(tmp_path, "worse", published="false")
         clock.now += 2
-        for shelf in shelves:
+        for shelf in shelves[1:]:
             shelf.current()
     assert [r.page for r in caplog.records] == ["bad.md", "worse.md"]  # type: ignore[attr-defined]
 
