@@ -71,10 +71,12 @@ def home() -> Response:
 def listing() -> AnyResponse:
     """List all pages, those with a tag, or the results of a search. The first of a repeated parameter counts."""
     query = _query_text("q", _MOST_QUERY)
-    tag = _query_text("tag", _MOST_TAG) or None
-    if tag is not None and tag != compose_letters(tag):
-        parameters = {"q": query, "tag": compose_letters(tag)}
+    asked = _query_text("tag", 4 * _MOST_TAG)  # a letter may be written as several
+    composed = compose_letters(asked)
+    if asked != composed:
+        parameters = {"q": query, "tag": composed[:_MOST_TAG]}
         return redirect(f"/pages/?{urlencode({name: text for name, text in parameters.items() if text})}", 301)
+    tag = asked[:_MOST_TAG] or None
     current = current_pages()
     reader = identity.reader()
     cards = current.search(db, query, reader, tag) if query else current.cards(tag, reader)

@@ -267,7 +267,9 @@ def _read_title(fields: dict[str, Value]) -> str:
     value = fields.get("title")
     title = _read_line("title", str(value) if isinstance(value, str) else value, 200)
     if not title:
-        raise InvalidPageError("title: " + ("is empty; write one" if "title" in fields else "missing; add a line `title: …`"))
+        raise InvalidPageError(
+            "title: " + ("is empty; write one" if "title" in fields else "missing; add a line `title: …`")
+        )
     return title
 
 
@@ -300,8 +302,8 @@ def _read_tags(value: Value | None) -> tuple[str, ...]:
     items = value.split(",") if isinstance(value, str) else value
     if isinstance(items, dict) or not all(isinstance(item, str) for item in items):
         raise InvalidPageError("tags: write a list of words, such as [one, two]")
-    lines = [_read_line("tags", str(item), 40) for item in items]
-    tags = tuple(dict.fromkeys(compose_letters(line) for line in lines if line))
+    lines = [_read_line("tags", compose_letters(str(item)), 40) for item in items]
+    tags = tuple(dict.fromkeys(line for line in lines if line))
     if len(tags) > _MOST_TAGS:
         raise InvalidPageError(f"tags: at most {_MOST_TAGS}; this has {len(tags)}")
     return tags
@@ -322,4 +324,6 @@ def _read_date(name: str, value: Value) -> tuple[dt.date | None, dt.datetime | N
         with suppress(ValueError, OverflowError):
             moment = dt.datetime.fromisoformat(f"{found['day']}T{clock}{zone}")
             return moment.date(), moment.astimezone(dt.UTC)
-    raise InvalidPageError(f"{name[:60]}: write year, month and day, such as 2026-01-31; got {reprlib.repr(value)[:60]}")
+    raise InvalidPageError(
+        f"{name[:60]}: write year, month and day, such as 2026-01-31; got {reprlib.repr(value)[:60]}"
+    )

@@ -110,13 +110,14 @@ def build_library(
 
 
 def _make_current(file: ScannedFile, page: Page, now: dt.datetime) -> Page:
-    """Return ``page`` as it is at ``now``: perhaps to come, and never changed at a time to come."""
-    if page.opens is not None and page.opens > now:
-        page = replace(page, to_come=True)
-    if page.updated > now:
-        updated = find_change(page.stamp.mtime_ns, file.ctime_ns, now)
-        page = replace(page, updated=updated, date=page.date if page.opens else updated.date())
-    return page
+    """Return ``page`` as it is at ``now``: perhaps to come, changed when it opened, and never at a time to come."""
+    updated = page.updated if page.updated <= now else find_change(page.stamp.mtime_ns, file.ctime_ns, now)
+    if page.opens is None:
+        return page if updated == page.updated else replace(page, updated=updated, date=updated.date())
+    if page.opens > now:
+        return replace(page, to_come=True, updated=updated)
+    updated = max(updated, page.opens)
+    return page if updated == page.updated else replace(page, updated=updated)
 
 
 def find_change(mtime_ns: int, ctime_ns: int, now: dt.datetime) -> dt.datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from church.services.pages.strict_yaml import Value, is_nothing
 
@@ -47,14 +47,101 @@ subscription subscriptionlevel sharing"""
 # Words with other uses, too: hidden if the value is one of _CLOSED.
 _MAYBE_LEVELS = "level audience state role roles group groups plan plans stage security classification"
 _OPEN = frozenset(
-    ["public", "published", "publish", "live", "open", "everyone", "everybody", "all", "any", "anyone", "anybody", "free", "active", "visible", "listed", "world", "final", "finished", "finalized", "done", "complete", "completed", "released", "approved", "accepted", "reviewed", "evergreen", "stable", "current", "none", "unrestricted", "guest", "guests", "visitor", "visitors", "sent"]
+    [
+        "public",
+        "published",
+        "publish",
+        "live",
+        "open",
+        "everyone",
+        "everybody",
+        "all",
+        "any",
+        "anyone",
+        "anybody",
+        "free",
+        "active",
+        "visible",
+        "listed",
+        "world",
+        "final",
+        "finished",
+        "finalized",
+        "done",
+        "complete",
+        "completed",
+        "released",
+        "approved",
+        "accepted",
+        "reviewed",
+        "evergreen",
+        "stable",
+        "current",
+        "none",
+        "unrestricted",
+        "guest",
+        "guests",
+        "visitor",
+        "visitors",
+        "sent",
+    ]
 )
 _CLOSED = frozenset(
-    ["draft", "private", "hidden", "unlisted", "members", "member", "membersonly", "subscribers", "subscriber", "subscribersonly", "paid", "onlypaid", "premium", "patrons", "patron", "supporters", "supporter", "internal", "secret", "confidential", "restricted", "protected", "password", "pending", "future", "scheduled", "trash", "unpublished", "staff", "admin", "admins", "team", "editors"]
+    [
+        "draft",
+        "private",
+        "hidden",
+        "unlisted",
+        "members",
+        "member",
+        "membersonly",
+        "subscribers",
+        "subscriber",
+        "subscribersonly",
+        "paid",
+        "onlypaid",
+        "premium",
+        "patrons",
+        "patron",
+        "supporters",
+        "supporter",
+        "internal",
+        "secret",
+        "confidential",
+        "restricted",
+        "protected",
+        "password",
+        "pending",
+        "future",
+        "scheduled",
+        "trash",
+        "unpublished",
+        "staff",
+        "admin",
+        "admins",
+        "team",
+        "editors",
+    ]
 )
 # Below these names generators keep a page's own settings; below others, such as an author, the words mean other things.
 _CONTAINERS = frozenset(
-    ["extra", "params", "param", "meta", "metadata", "data", "page", "post", "options", "settings", "config", "custom", "properties", "attributes", "build"]
+    [
+        "extra",
+        "params",
+        "param",
+        "meta",
+        "metadata",
+        "data",
+        "page",
+        "post",
+        "options",
+        "settings",
+        "config",
+        "custom",
+        "properties",
+        "attributes",
+        "build",
+    ]
 )
 _RULES = {
     **dict.fromkeys(_EXPIRY_DATES.split(), "expiry"),
@@ -66,6 +153,15 @@ _RULES = {
     "hide": "hide",
     "robots": "robots",
     "permalink": "permalink",
+}
+_HIDDEN_BY: dict[str, Callable[[frozenset[str]], bool]] = {
+    "hides": lambda words: not words <= _NO,
+    "shows": lambda words: not words <= _YES | _OPEN,
+    "level": lambda words: not words <= _OPEN,
+    "maybe": lambda words: bool(words & _CLOSED),
+    "hide": lambda words: bool(words & (_YES | _CLOSED)),  # themes hide parts of a page by it: hide: [toc]
+    "robots": lambda words: any("noindex" in word or word == "none" for word in words),
+    "permalink": lambda words: words <= {"false"},
 }
 _OFTEN_MISTYPED = ("visibility", "private", "password", "unlisted", "protected", "premium", "membersonly", "published")
 
@@ -124,20 +220,7 @@ def _judge(path: str, value: Value) -> str | None:
 
 
 def _is_hidden(rule: str, value: Value) -> bool:
-    words = _words(value)
-    if rule == "hides":
-        return not words <= _NO
-    if rule == "shows":
-        return not words <= _YES | _OPEN
-    if rule == "level":
-        return not words <= _OPEN
-    if rule == "maybe":
-        return bool(words & _CLOSED)
-    if rule == "hide":  # of themes, too, which hide parts by it: hide: [toc]
-        return bool(words & (_YES | _CLOSED))
-    if rule == "robots":
-        return any("noindex" in word or word == "none" for word in words)
-    return rule != "permalink" or words <= {"false"}
+    return _HIDDEN_BY.get(rule, bool)(_words(value))
 
 
 def _words(value: Value) -> frozenset[str]:

@@ -154,8 +154,8 @@ def find_unpublished(library: Library, query: str, tag: str | None) -> list[Page
 
 
 def _has_words(page: Page, words: Collection[str]) -> bool:
-    text = index_text(" ".join((page.title, page.summary, *page.tags, page.source)))
-    return all(word in remove_accents(text.lower()) for word in words)
+    text = remove_accents(index_text(" ".join((page.title, page.summary, *page.tags, page.source))).lower())
+    return all(word in text for word in words)
 
 
 def _open_rows(session: Session, library: Library, reader: Reader, slugs: Sequence[str]) -> dict[str, PageText]:
@@ -199,7 +199,7 @@ def _mark_pieces(text: str, pieces: Sequence[Piece]) -> str:
     parts, done = ["…" if start else ""], start
     for match in re.finditer(words, folded[:end]):
         if match.start() >= done:
-            parts += [text[done : match.start()], MARK_START, match[0] and text[match.start() : match.end()], MARK_END]
+            parts += [text[done : match.start()], MARK_START, text[match.start() : match.end()], MARK_END]
             done = match.end()
     return "".join([*parts, text[done:end], "…" if end < len(text) else ""])
 
@@ -238,7 +238,7 @@ def _contains(piece: Piece, find: Any) -> ColumnElement[bool]:
     return or_(*(find(column, piece.indexed) > 0 for column in columns))
 
 
-def _window(body: ColumnElement[str], pieces: Sequence[Piece], find: Any) -> ColumnElement[str]:
+def _window(body: Any, pieces: Sequence[Piece], find: Any) -> ColumnElement[str]:
     """Cut a body to the surroundings of the first piece that it has."""
     places = [func.nullif(find(body if piece.letters else func.lower(body), piece.indexed), 0) for piece in pieces]
     at = func.coalesce(*places, 1)
@@ -264,7 +264,7 @@ def _on_sqlite(pieces: Sequence[Piece], levels: Collection[str], limit: int) -> 
         return found
     best = found.add_columns(raw(_SQLITE_RANK).label("rank")).subquery("best")
     window = _window(PageText.body, pieces, func.instr).label("snippet")
-    shown = select(PageText.slug, window).join(best, PageText.id == best.c.snippet)
+    shown: Select[Any] = select(PageText.slug, window).join(best, PageText.id == best.c.snippet)
     return shown.order_by(best.c.rank, PageText.slug)
 
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from yaml import MarkedYAMLError, Node
+from typing import Any
 
 _FIRST_LINE = 2  # of the file: the line of --- is the first
 _DEEPEST = 12
@@ -22,7 +19,7 @@ _HINTS = {
     "did not find expected <document start>": "keep one block of `name: value`, without a line of ...",
     "mapping values are not allowed in this context": "put a value with a colon in quotes",
     "found character '\\t' that cannot start any token": "indent with blanks, not with tabs",
-    "found character that cannot start any token": "indent with blanks, and put a value that begins with @ ` or % in quotes",
+    "found character that cannot start any token": "put a value that begins with @ ` or % in quotes",
 }
 
 
@@ -56,8 +53,8 @@ def read_fields(text: str) -> dict[str, Value]:
 
 
 @cache
-def load_parser():  # type: ignore[no-untyped-def]  # the module and its loader class
-    """Import the YAML parser. Call it on the hub first: imports in gevent's threads can deadlock."""
+def load_parser() -> tuple[Any, Any]:
+    """Import the YAML parser: module and loader. Call it on the hub first: imports in gevent's threads can deadlock."""
     import yaml  # noqa: PLC0415 - loaded when the first file is read
 
     return yaml, getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -85,7 +82,9 @@ def _check_events(text: str) -> None:
             raise StrictYamlError(f"line {line}: a second document begins; keep one block of `name: value`")
         if getattr(event, "anchor", None):
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
-            raise StrictYamlError(f"line {line}: {sign}{event.anchor} is a reference; write the value, or quote the text")
+            raise StrictYamlError(
+                f"line {line}: {sign}{event.anchor} is a reference; write the value, or quote the text"
+            )
         tag = getattr(event, "tag", None)
         if tag is not None and tag not in _TEXT_TAGS:
             raise StrictYamlError(f"line {line}: {tag[:60]} is a type; write the value alone, or quote the text")
@@ -97,7 +96,7 @@ def _check_events(text: str) -> None:
             raise StrictYamlError(f"line {line}: nested more than {_DEEPEST} times")
 
 
-def _value(node: Node) -> Value:
+def _value(node: Any) -> Value:
     if node.id == "scalar":
         return str(node.value) if node.style else Plain(node.value)  # C's parser says "", Python's None
     if node.id == "sequence":
@@ -125,8 +124,8 @@ def _twice(first: str, first_line: int, name: str, line: int) -> str:
     return f"`{first[:60]}` and `{name[:60]}` are the same name {lines}"
 
 
-def _explain(error: MarkedYAMLError) -> str:
-    problem = error.problem or "not YAML"
+def _explain(error: Any) -> str:
+    problem = str(error.problem or "not YAML")
     line = f"line {error.problem_mark.line + _FIRST_LINE}: " if error.problem_mark else ""
     hint = next((hint for words, hint in _HINTS.items() if problem.startswith(words)), None)
     return f"{line}{problem[:150]}" + (f"; {hint}" if hint else "")

@@ -26,9 +26,7 @@ class Clock:
         return self.now
 
 
-def look(
-    root: Path, known: Library | None = None, drafts: bool = False, now: dt.datetime | None = None
-) -> Library:
+def look(root: Path, known: Library | None = None, drafts: bool = False, now: dt.datetime | None = None) -> Library:
     return scan_folder(root, known or Library(), drafts, now)
 
 

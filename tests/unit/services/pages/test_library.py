@@ -32,6 +32,13 @@ def test_build_library_orders_pages_newest_first_and_counts_tags() -> None:
     assert library.stamp_of("none.md") is None
 
 
+def test_build_library_page_that_opened_after_its_last_change_was_changed_then() -> None:
+    files = {"a.md": file("a.md", "a", date="2026-01-01T10:00:00Z"), "b.md": file("b.md", "b", date="2020-01-01")}
+    library = build_library(files, drafts=False, modified=0.0, version="")
+    assert library.by_slug["a"].updated == dt.datetime(2026, 1, 1, 10, tzinfo=dt.UTC)
+    assert library.by_slug["b"].updated == dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC)  # its file's
+
+
 def test_build_library_keeps_the_first_of_two_files_with_one_address_and_every_problem() -> None:
     bad = ScannedFile(make_page("x").stamp, FileProblem("bad.md", "title: missing"))
     files = {"a.md": file("a.md", "a"), "A.md": file("A.md", "a"), "bad.md": bad}

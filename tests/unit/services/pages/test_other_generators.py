@@ -62,7 +62,7 @@ def reason(lines: str) -> str:
 )
 def test_word_that_hides_a_page_elsewhere_leaves_it_out_with_what_to_write(line: str) -> None:
     found = reason(line)
-    assert line.split(":")[0].strip(" {}") in found
+    assert line.split(":", maxsplit=1)[0].strip(" {}") in found
     assert "draft: true" in found
     assert "hunter2" not in found
 

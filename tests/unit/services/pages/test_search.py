@@ -213,7 +213,7 @@ SCRIPTS = {
     "beijing": ("北京", "我昨天在北京大学图书馆看书。"),
     "seoul": ("서울", "어제 서울도서관에서 책을 읽었습니다."),
     "krungthep": ("กรุงเทพ", "เมื่อวานฉันไปห้องสมุดที่กรุงเทพมหานคร"),
-    "wide": ("Wide", "ＡＢＣ are letters of full width, and the oﬃce is near."),
+    "wide": ("Wide", "\uff21\uff22\uff23 are letters of full width, and the oﬃce is near."),
     "long": ("長い", "前置き。" * 100 + "目的の言葉です。" + "後書き。" * 100),
     "accents": ("Accents", "Zoe\u0308 went to the cafe\u0301."),
 }
@@ -256,7 +256,7 @@ def test_search_finds_words_within_a_run_of_letters(polyglot: Site) -> None:
         "สมุดที่": ["krungthep"],
         "สมิด": [],  # other marks
         "abc": ["wide"],
-        "ａｂｃ": ["wide"],
+        "\uff41\uff42\uff43": ["wide"],
         "office": ["wide"],
         "zoë": ["accents"],
         "zoe\u0308 cafe\u0301": ["accents"],
@@ -272,7 +272,9 @@ def test_search_hidden_letters_of_a_run_are_found_only_with_access(polyglot: Sit
 
 def test_search_snippet_of_a_run_is_the_text_as_written_with_the_letters_marked(polyglot: Site) -> None:
     (card,) = polyglot.pages.search(db, "しりとり PYTHON", ANONYMOUS)
-    assert str(card.snippet).startswith("昨日は成語<mark>しりとり</mark>をして遊びました。<mark>Python</mark>入門の本、バス")
+    assert str(card.snippet).startswith(
+        "昨日は成語<mark>しりとり</mark>をして遊びました。<mark>Python</mark>入門の本、バス"
+    )
     (card,) = polyglot.pages.search(db, "目的", ANONYMOUS)
     assert "前置き。<mark>目的</mark>の言葉です。後書き。" in str(card.snippet)
     assert (str(card.snippet)[0], str(card.snippet)[-1], len(str(card.snippet)) < 200) == ("…", "…", True)
