@@ -29,6 +29,7 @@ from church.services.pages import (
     make_json_ld,
 )
 from church.web import identity
+from church.web.file_answers import answer_file
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
 
@@ -40,6 +41,9 @@ bp = Blueprint("markdown", __name__)
 _MOST_QUERY = 200
 _MOST_TAG = 40
 _HOME_VIDEOS = 3
+_FOREVER = "public, max-age=31536000, immutable"
+# A drawing that is opened by itself is a document: it may not run scripts or load anything, nor be of this site.
+_SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 _FRESH_SECONDS = 60  # how long browsers and proxies may show a public page without asking again
 
 
@@ -118,6 +122,34 @@ def page(slug: str) -> AnyResponse:
     template = "markdown/page.html" if is_whole else "markdown/teaser.html"
     body = render_template(template, page=view, json_ld=make_json_ld(view, site.site_name, site.origin))
     return _public(body) if _is_public(view) else _private(body)
+
+
+@bp.get("/pictures/<path:name>", merge_slashes=False)
+@allow(EVERYONE)
+@limited("stream")
+def picture(name: str) -> AnyResponse:
+    """Send a picture that a page shows to those who may read the page; to all others there is none.
+
+    A public picture requested with the version that it has can be cached for a year: a new version has a new address.
+    """
+    found = current_pages().open_picture(name, identity.reader())
+    if found is None:
+        identity.require_known_viewer()
+        if looks_like_traversal(name):
+            telemetry.track_security_event("path_traversal", "medium", path=repr(name[:100]))
+        raise NotFound
+    opened = found.opened
+    response = answer_file(opened.file, opened.size, opened.validators, opened.header.content_type)
+    if opened.header.content_type == "image/svg+xml":
+        response.headers["Content-Security-Policy"] = _SVG_POLICY
+    if found.is_public:
+        is_version = request.args.get("v") == opened.version.tag
+        response.headers["Cache-Control"] = _FOREVER if is_version else f"public, max-age={_FRESH_SECONDS}"
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # for feed readers
+    else:
+        response.headers["Cache-Control"] = "private, no-cache"
+        response.vary.add("Cookie")
+    return response
 
 
 @bp.get("/feed.xml", merge_slashes=False)

@@ -7,12 +7,11 @@ new address from ``/video/access`` before the old one expires.
 from __future__ import annotations
 
 import time
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, make_response, render_template, request, url_for
-from werkzeug.exceptions import NotFound, PreconditionFailed, RequestedRangeNotSatisfiable
-from werkzeug.wsgi import wrap_file
+from werkzeug.exceptions import NotFound
 
 from church import telemetry
 from church.config import current_settings
@@ -21,7 +20,7 @@ from church.lib.validators import Validators
 from church.services import videos
 from church.services.videos import AllowedStream, UnknownVideoError, WatchView, bucket_origin, presign
 from church.web import headers, identity
-from church.web.byte_ranges import FileBody, choose_answer
+from church.web.file_answers import answer_file
 from church.web.forms import read_fields, safe_next
 from church.web.identity import viewer_or_unavailable
 from church.web.rate_limits import limited
@@ -41,7 +40,6 @@ _MAX_POSITION_MS = 24 * 3600 * 1000
 _MAX_NEXT_LENGTH = 1000
 _VIDEO_TYPE = "video/mp4"
 _NGINX_LOCATION = "/_videos"  # ops/nginx/church.conf maps it to the video folder
-_READ_SIZE = 64 * 1024  # bytes per read, on a server without sendfile
 _YEAR = 365 * 24 * 3600
 _ASSET_TYPES = {"jpg": "image/jpeg", "vtt": "text/vtt"}
 
@@ -212,36 +210,17 @@ def _redirect_to_bucket(admitted: AllowedStream) -> Response:
 def _send_file(admitted: AllowedStream) -> Response:
     """Send the file from this process, by sendfile where the server can."""
     source = videos.open_rendition(admitted.rendition)
-    version = Validators(source.etag, source.modified)
-    wanted = choose_answer(request.method, request.headers, version, source.size)
-    has_body = request.method == "GET" and wanted.status in {200, 206}
-    if not has_body:
-        source.file.close()
-    if wanted.status == 412:
-        raise PreconditionFailed
-    if wanted.status == 416:
-        raise RequestedRangeNotSatisfiable(length=source.size)
-    response = Response(status=wanted.status, content_type=_VIDEO_TYPE)
-    if has_body:
+    response = answer_file(
+        source.file,
+        source.size,
+        Validators(source.etag, source.modified),
+        _VIDEO_TYPE,
+        patience=current_settings().video_write_timeout,
+        ended=telemetry.track_video_transfer,
+    )
+    if response.status_code in {200, 206} and request.method == "GET":
         videos.count_playback(admitted)
-        response.response = _file_body(source.file, wanted.start, wanted.length)
-        response.direct_passthrough = True
-    if wanted.status != 304:
-        response.content_length = wanted.length
-    if wanted.status == 206:
-        last = wanted.start + wanted.length - 1
-        response.headers["Content-Range"] = f"bytes {wanted.start}-{last}/{source.size}"
-    response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Last-Modified"] = version.last_modified
-    response.set_etag(version.etag)
     return response
-
-
-def _file_body(file: BinaryIO, start: int, length: int) -> Any:
-    """Wrap a piece of ``file`` for the server, so that it can use sendfile; count what was sent when it is closed."""
-    patience = current_settings().video_write_timeout
-    body = FileBody(file, start, length, patience=patience, ended=telemetry.track_video_transfer)
-    return wrap_file(request.environ, body, _READ_SIZE)  # type: ignore[arg-type]  # reads as a file does
 
 
 # -- posters, captions and thumbnails -------------------------------------------------------------------------------

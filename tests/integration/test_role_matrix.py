@@ -159,6 +159,7 @@ TABLE = """
 /pages                             GET   301 301 301 301
 /pages/                            GET   200 200 200 200
 /pages/<slug>                      GET   404 404 404 404
+/pictures/<name>                   GET   404 404 404 404
 /ready                             GET   200 200 200 200
 /robots.txt                        GET   200 200 200 200
 /sitemap.xml                       GET   200 200 200 200

@@ -42,10 +42,12 @@ class BlockElements(BlockParser):
         self._tables = TableProcessor(self, {"use_align_attribute": True})
         self._highlighter = Highlighter()
         self.html: list[str] = []
+        self.written: list[str] = []
 
     def parseDocument(self, lines: Any) -> Any:  # noqa: N802 - the name that Python-Markdown calls
         """Parse a whole document."""
         self.html.clear()
+        self.written.clear()
         self.root = ET.Element(self.md.doc_tag)
         self._build_all(self._read("\n".join(lines)), self.root)
         return ET.ElementTree(self.root)
@@ -88,7 +90,7 @@ class BlockElements(BlockParser):
             case Kind.FENCE:
                 parent.append(self.keep_html(self._highlighter.colour_fence(block.text, block.info)))
             case Kind.HTML:
-                parent.append(self.keep_html(block.text + "\n"))
+                parent.append(self.keep_written_html(block.text + "\n"))
             case Kind.TABLE:
                 self._build_table(block, parent)
             case Kind.ADMONITION:
@@ -135,6 +137,11 @@ class BlockElements(BlockParser):
             ET.SubElement(element, "p", {"class": "admonition-title"}).text = block.info
         self._build_all(block, element)
 
+    def keep_written_html(self, markup: str) -> ET.Element:
+        """Keep HTML that the author wrote."""
+        self.written.append(markup)
+        return self.keep_html(markup)
+
     def keep_html(self, markup: str) -> ET.Element:
         """Return an element that ``RestoreHtml`` replaces by ``markup``."""
         self.html.append(markup)
@@ -175,5 +182,5 @@ class CommonMark(Extension):
         for name in ("normalize_whitespace", "html_block"):
             md.preprocessors.deregister(name)
         md.treeprocessors.deregister("inline")
-        md.treeprocessors.register(InlineElements(md, parser.keep_html), "inline", 20)
+        md.treeprocessors.register(InlineElements(md, parser.keep_written_html), "inline", 20)
         md.postprocessors.register(RestoreHtml(parser), "restore_html", 35)

@@ -22,6 +22,19 @@ _TABLES = {"caption", "table", "tbody", "td", "tfoot", "th", "thead", "tr"}
 _ALIGN = {"align": {"left", "right", "center"}}
 _KINDS = {"note", "tip", "hint", "info", "success", "question", "example", "quote"}
 _WARNING_KINDS = {"important", "warning", "caution", "attention", "danger", "error"}
+_ALWAYS_KEPT = {"lang", "title", "rel"}  # rel is written anew
+_SCHEMES = {"http", "https", "mailto"}
+_TAGS = HEADINGS | VOID | _INLINE | _MORE_INLINE | _BLOCKS | _LISTS | _TABLES
+_ATTRIBUTES: dict[str, set[str]] = {
+    "a": {"href", "title"},
+    "abbr": {"title"},
+    "details": {"open"},
+    "img": {"src", "alt", "title", "width", "height"},
+    "ol": {"start"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"},
+    **{tag: {"id"} for tag in HEADINGS | {"li", "sup"}},
+}
 _EXTERNAL_REL = ' rel="noopener noreferrer"'
 # nh3 writes attributes in double quotes and escapes quotes in them, so a match is always a real tag.
 _OWN_LINK = re.compile(rf'(<a (?:[^<>]* )?href="(?!\w+:|[/\\]{{2}})[^"<>]*"[^<>]*?){_EXTERNAL_REL}')
@@ -40,33 +53,51 @@ def clean_markup(rendered: str) -> str:
 @cache
 def _cleaner() -> nh3.Cleaner:
     import nh3  # noqa: PLC0415 - loaded when the first page is rendered
-    from pygments.token import STANDARD_TYPES  # noqa: PLC0415 - as above
 
     return nh3.Cleaner(
-        tags=HEADINGS | VOID | _INLINE | _MORE_INLINE | _BLOCKS | _LISTS | _TABLES,
-        attributes={
-            "a": {"href", "title"},
-            "abbr": {"title"},
-            "details": {"open"},
-            "img": {"src", "alt", "title", "width", "height"},
-            "ol": {"start"},
-            "td": {"colspan", "rowspan"},
-            "th": {"colspan", "rowspan", "scope"},
-            **{tag: {"id"} for tag in HEADINGS | {"li", "sup"}},
-        },
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
         attribute_filter=_filter_attribute,
         tag_attribute_values={"td": _ALIGN, "th": _ALIGN},
         # A block that scrolls sideways must be reachable by keyboard (WCAG 2.1.1).
         set_tag_attribute_values={"pre": {"tabindex": "0"}, "table": {"tabindex": "0"}},
-        allowed_classes={
-            "a": {"footnote-ref", "footnote-backref"},
-            "div": {"codehilite", "footnote", "admonition"} | _KINDS | _WARNING_KINDS,
-            "p": {"admonition-title"},
-            "span": {name for name in STANDARD_TYPES.values() if name} | {"hll"},
-        },
-        url_schemes={"http", "https", "mailto"},
+        allowed_classes=_classes(),
+        url_schemes=_SCHEMES,
         link_rel=_EXTERNAL_REL.split('"')[1],
     )
+
+
+@cache
+def _classes() -> dict[str, set[str]]:
+    from pygments.token import STANDARD_TYPES  # noqa: PLC0415 - loaded when the first page is rendered
+
+    return {
+        "a": {"footnote-ref", "footnote-backref"},
+        "div": {"codehilite", "footnote", "admonition"} | _KINDS | _WARNING_KINDS,
+        "p": {"admonition-title"},
+        "span": {name for name in STANDARD_TYPES.values() if name} | {"hll"},
+    }
+
+
+def is_kept_tag(tag: str) -> bool:
+    """Whether a page may have elements of this kind."""
+    return tag in _TAGS
+
+
+def is_kept_attribute(tag: str, name: str, value: str) -> bool:
+    """Whether an element that is kept may have this attribute."""
+    if name == "class":
+        return set(value.split()) <= _classes().get(tag, set())
+    if name in _ALWAYS_KEPT:
+        return True
+    if name == "align" and tag in {"td", "th"}:
+        return value in _ALIGN["align"]
+    return name in _ATTRIBUTES.get(tag, ()) and _filter_attribute(tag, name, value) is not None
+
+
+def is_kept_scheme(scheme: str) -> bool:
+    """Whether links may have this scheme."""
+    return scheme.lower() in _SCHEMES
 
 
 def _filter_attribute(tag: str, name: str, value: str) -> str | None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
 from church.services.pages.feeds import FeedItem
 from church.services.pages.folder import ContentFolder, scan_folder
-from church.services.pages.front_matter import Page
+from church.services.pages.front_matter import Page, compose_letters
 from church.services.pages.library import FileProblem, Library, TagCount
+from church.services.pages.picture_use import PictureUse, PictureWatch
+from church.services.pages.pictures import OpenPicture, PictureError, PictureFolder, is_valid_path
+from church.services.pages.placed_pictures import make_addresses_absolute
 from church.services.pages.presenters import PageCard, PageView, TeaserView
-from church.services.pages.render import RenderCache, RenderError
+from church.services.pages.render import RenderCache, RenderError, render_page
 
 log = logging.getLogger("church.pages")
 
@@ -51,6 +55,14 @@ class Opening:
     wait: timedelta
 
 
+@dataclass(frozen=True)
+class SentPicture:
+    """A picture for a reader who may see it, and whether everyone may. The caller closes its file."""
+
+    opened: OpenPicture
+    is_public: bool
+
+
 class Pages:
     """The pages of one content folder. Calls ``on_change`` when a scan finds the folder changed."""
 
@@ -66,7 +78,12 @@ class Pages:
     ) -> None:
         self._shelf = ContentFolder(content, drafts=drafts, clock=clock, now=now, marks=marks)
         self._now = now
-        self._cache = RenderCache()
+        self._pictures = PictureFolder(content)
+        self._cache = RenderCache(
+            renderer=partial(render_page, find_picture=self._pictures.find),
+            is_current=PictureWatch(self._pictures, clock).is_current,
+        )
+        self._picture_use = PictureUse(self._cache.get)
         self._on_change = on_change
         self._version_lock = threading.Lock()
         self._version = ""
@@ -133,6 +150,25 @@ class Pages:
             return presenters.make_teaser(page, rendered, origin)
         return presenters.make_view(page, rendered, origin, *library.neighbours(page))
 
+    def open_picture(self, path: str, reader: Reader) -> SentPicture | None:
+        """Open the picture at ``path``; None if ``reader`` may not see it, or if there is none.
+
+        A picture has the access of the pages that show it: who may read one of them may see it. One that no page shows
+        is for admins only.
+        """
+        path = compose_letters(path)
+        if not is_valid_path(path) or run_off_hub(self._pictures.look, path).stamp is None:
+            return None
+        library = self.library()
+        pages = [page for page in self._picture_use.find_pages(library, path) if _is_served(library, page)]
+        is_public = any(may_read(page.access, ANONYMOUS) and not page.draft for page in pages)
+        if not (is_public or may_read_drafts(reader) or any(may_read(page.access, reader) for page in pages)):
+            return None
+        try:
+            return SentPicture(run_off_hub(self._pictures.open, path), is_public)
+        except PictureError:
+            return None
+
     def address(self, slug: str, reader: Reader = ANONYMOUS) -> str | None:
         """Return the path of the page at ``slug`` on the site; None if ``reader`` knows no such page."""
         page = _find(self.library(), slug, reader)
@@ -141,15 +177,15 @@ class Pages:
     def feed(self, site_name: str, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
         """Write the Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
         newest = [page for page in self.library().pages if not page.draft][:_FEED_ENTRIES]
-        entries, brand = [self._feed_entry(page) for page in newest], current_brand()
+        entries, brand = [self._feed_entry(page, origin) for page in newest], current_brand()
         about = {"subtitle": brand.description, "icon": brand.icon.address}
         return feeds.write_atom(entries, site_name, origin, places[:_FEED_ENTRIES], **about)
 
-    def _feed_entry(self, page: Page) -> feeds.FeedEntry:
+    def _feed_entry(self, page: Page, origin: str) -> feeds.FeedEntry:
         if not may_read(page.access, ANONYMOUS):
             return feeds.FeedEntry(page, None)
         try:
-            return feeds.FeedEntry(page, self._cache.get(page).html)
+            return feeds.FeedEntry(page, make_addresses_absolute(self._cache.get(page).html, origin))
         except RenderError:
             return feeds.FeedEntry(page, None)
 
@@ -179,6 +215,12 @@ class Pages:
     def reindex(self, db: Database) -> int:
         """Update the search index. Returns how many rows changed. Raises DatabaseDownError."""
         return pages_search.write_rows(db, pages_search.make_rows(self.library(), self._cache.get))
+
+
+def _is_served(library: Library, page: Page) -> bool:
+    """Whether visitors know of a page; in development of drafts, too."""
+    served = library.by_slug.get(page.slug)
+    return served is not None and served.stamp == page.stamp
 
 
 def _find(library: Library, slug: str, reader: Reader) -> Page | None:

@@ -8,7 +8,7 @@ import re
 import threading
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +19,11 @@ from markupsafe import Markup
 from church.lib.threads import run_off_hub
 from church.services.pages.clean_html import RESERVED_IDS, clean_markup
 from church.services.pages.front_matter import FileVersion, Page
+from church.services.pages.pictures import PictureVersion
+from church.services.pages.placed_pictures import FindPicture, place_pictures
+from church.services.pages.removed_markup import MOST_NAMED, name_removed
 from church.services.pages.teaser import extract_text
+from church.services.pages.video_links import place_cards, replace_frames
 
 if TYPE_CHECKING:
     from markdown import Markdown
@@ -45,8 +49,22 @@ class TocEntry:
 
 
 @dataclass(frozen=True)
+class PageNotices:
+    """What the author of a page should know: markup that was removed, and pictures that cannot be shown."""
+
+    removed: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.pictures)
+
+
+@dataclass(frozen=True)
 class Rendered:
-    """A rendered page. ``headings`` are those of the highest level, which readers without access see too."""
+    """A rendered page. ``headings`` are those of the highest level, which readers without access see too.
+
+    ``pictures`` are those beside the page that it shows, in the version that it shows, and those that are missing.
+    """
 
     html: Markup
     toc: tuple[TocEntry, ...]
@@ -54,6 +72,8 @@ class Rendered:
     opening: Markup
     opening_text: str
     text: str
+    pictures: tuple[PictureVersion, ...] = ()
+    notices: PageNotices = PageNotices()
 
     @property
     def weight(self) -> int:
@@ -61,24 +81,39 @@ class Rendered:
         return len(self.html) + len(self.text) + len(self.opening)
 
 
-def render_page(page: Page) -> Rendered:
+def _find_no_picture(_page: str, _reference: str) -> None:
+    return None
+
+
+def render_page(page: Page, find_picture: FindPicture = _find_no_picture) -> Rendered:
     """Render ``page``. Takes long: call it off the hub, and ``load_renderer`` before. Raises RenderError."""
     engine = _make_engine()
     try:
         raw = engine.convert(_without_title(page))
-        cleaned = clean_markup(raw)
-        reading = extract_text(cleaned)
+        framed = replace_frames(raw)
+        placed = place_pictures(clean_markup(framed), page.stamp.path, find_picture)
+        shown = place_cards(placed.html)
+        reading = extract_text(shown)
+        removed = name_removed(map(replace_frames, _list_written_html(engine)), framed)
     except Exception as error:
         raise RenderError(f"{type(error).__name__}: {str(error)[:200]}") from error
     toc = _toc(getattr(engine, "toc_tokens", []))
     return Rendered(
-        html=Markup(cleaned),  # noqa: S704 - cleaned by nh3 a few lines up
+        html=Markup(shown),  # noqa: S704 - cleaned by nh3 a few lines up
         toc=toc,
         headings=tuple(entry.title for entry in toc),
         opening=Markup(reading.opening),  # noqa: S704 - cut from the same cleaned HTML
         opening_text=reading.opening_text,
         text=reading.text,
+        pictures=tuple(placed.versions.values()),
+        notices=PageNotices(removed, _name_pictures(placed.problems)),
     )
+
+
+def _name_pictures(problems: dict[str, str]) -> tuple[str, ...]:
+    named = [f"{reference}: {problem}" for reference, problem in problems.items()]
+    rest = len(named) - MOST_NAMED
+    return (*named[:MOST_NAMED], f"and {rest} more") if rest > 0 else tuple(named)
 
 
 @cache
@@ -100,6 +135,13 @@ def _make_engine(*, with_ids: bool = True) -> Markdown:
     )
 
 
+def _list_written_html(engine: Markdown) -> list[str]:
+    """List the pieces of HTML in the page that ``engine`` has converted."""
+    from church.services.pages.block_elements import BlockElements  # noqa: PLC0415 - loaded already
+
+    return engine.parser.written if isinstance(engine.parser, BlockElements) else []
+
+
 def _prepare(source: str) -> str:
     """Write letters composed, so that a link finds its heading, and drop the characters that the engine marks with."""
     return unicodedata.normalize("NFC", source.replace("\r\n", "\n").replace("\r", "\n").translate(_RESERVED))
@@ -113,7 +155,7 @@ def render_fragment(source: str) -> Markup:
 
 def _render_fragment(source: str) -> Markup:
     try:
-        cleaned = clean_markup(_make_engine(with_ids=False).convert(_prepare(source)))
+        cleaned = place_cards(clean_markup(replace_frames(_make_engine(with_ids=False).convert(_prepare(source)))))
     except Exception as error:
         raise RenderError(f"{type(error).__name__}: {str(error)[:200]}") from error
     return Markup(cleaned)  # noqa: S704 - cleaned by nh3 a few lines up
@@ -156,11 +198,21 @@ MOST_CHARACTERS = 32_000_000
 
 
 class RenderCache:
-    """Rendered pages by (path, mtime, size). Beyond ``room`` characters, drops those not used for the longest time."""
+    """Rendered pages by (path, mtime, size). Beyond ``room`` characters, drops those not used for the longest time.
 
-    def __init__(self, *, room: int = MOST_CHARACTERS, renderer: Callable[[Page], Rendered] = render_page) -> None:
+    A page is rendered anew when ``is_current`` says that its pictures have changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        room: int = MOST_CHARACTERS,
+        renderer: Callable[[Page], Rendered] = render_page,
+        is_current: Callable[[Sequence[PictureVersion]], bool] = lambda _: True,
+    ) -> None:
         self._room = room
         self._render = renderer
+        self._is_current = is_current
         self._lock = threading.Lock()
         self._results: OrderedDict[FileVersion, Future[Rendered | RenderError]] = OrderedDict()
         self._weights: dict[FileVersion, int] = {}
@@ -168,6 +220,15 @@ class RenderCache:
 
     def get(self, page: Page) -> Rendered:
         """Return the rendered page. Raises RenderError; failures are cached, too."""
+        result = self._find(page)
+        if isinstance(result, Rendered) and result.pictures and not self._is_current(result.pictures):
+            self._drop(page.stamp, result)
+            result = self._find(page)
+        if isinstance(result, RenderError):
+            raise RenderError(str(result))  # a new one, as an exception that is raised again grows its traceback
+        return result
+
+    def _find(self, page: Page) -> Rendered | RenderError:
         with self._lock:
             future = self._results.get(page.stamp)
             if is_new := future is None:
@@ -175,10 +236,15 @@ class RenderCache:
             self._results.move_to_end(page.stamp)
         if is_new:
             self._fill(page, future)
-        result = future.result()
-        if isinstance(result, RenderError):
-            raise RenderError(str(result))  # a new one, as an exception that is raised again grows its traceback
-        return result
+        return future.result()
+
+    def _drop(self, stamp: FileVersion, outdated: Rendered) -> None:
+        """Forget a rendered page, unless another greenlet has replaced it."""
+        with self._lock:
+            future = self._results.get(stamp)
+            if future is not None and future.done() and future.result() is outdated:
+                del self._results[stamp]
+                self._total -= self._weights.pop(stamp, 0)
 
     def _fill(self, page: Page, future: Future[Rendered | RenderError]) -> None:
         try:

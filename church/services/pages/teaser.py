@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from church.services.pages.clean_html import HEADINGS, VOID
+from church.services.pages.pictures import ADDRESS
 
 MOST_PARAGRAPHS = 3
 MOST_CHARACTERS = 1200
@@ -48,7 +49,8 @@ class _Blocks(HTMLParser):
         attributes = {name: value or "" for name, value in attrs}
         is_reference = tag == "sup" and "id" in attributes
         silent = bool(self._silent) or is_reference or attributes.get("class") == "footnote-backref"
-        written = not silent and not attributes.get("href", "").startswith("#")
+        is_own_picture = tag == "img" and attributes.get("src", "").startswith(ADDRESS)  # only with the page's access
+        written = not (silent or is_own_picture) and not attributes.get("href", "").startswith("#")
         if written:
             text = "".join(f' {name}="{html.escape(value)}"' for name, value in attributes.items() if name != "id")
             block.markup.append(f"<{tag}{text}>")
@@ -115,6 +117,8 @@ def _opening(blocks: list[_Block]) -> list[tuple[str, str]]:
         if block.tag != "p":
             if chosen:
                 break
+            continue
+        if not block.text:  # a picture
             continue
         if len(block.text) > remaining or len(chosen) == MOST_PARAGRAPHS:
             if not chosen and heading is not None:

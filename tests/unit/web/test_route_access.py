@@ -28,6 +28,7 @@ OPEN = {
     "/",
     "/pages",
     "/pages/",
+    "/pictures/<path:name>",
     "/pages/<path:slug>",
     "/feed.xml",
     "/sitemap.xml",
