@@ -17,6 +17,7 @@ _CLASS = "codehilite"
 _LANGUAGE = re.compile(r"\{\s*\.?([\w#.+-]+)|([^\s{,]+)")
 _MARKED = re.compile(r"""hl_lines=["']?([\d ,-]+)|\{([\d ,-]+)\}""")
 _FIRST_LINE = re.compile(r"(?::::+|#!)([\w#.+-]+)[ \t]*$")  # of indented code: `:::python` or `#!python`, no path
+_LAST_LINE_END = re.compile(r"\n((?:</span>)*</code></pre>)")
 _MOST_MARKED = 1000
 
 
@@ -44,8 +45,9 @@ class Highlighter:
         code = code.strip("\n")
         lexer = self._find_lexer(language.lower()) if language else None
         if lexer is None:
-            return f'<div class="{_CLASS}"><pre><code>{html.escape(code, quote=False)}\n</code></pre></div>'
-        return highlight(code, lexer, HtmlFormatter(cssclass=_CLASS, wrapcode=True, hl_lines=marked))
+            return f'<div class="{_CLASS}"><pre><code>{html.escape(code, quote=False)}</code></pre></div>'
+        coloured = highlight(code, lexer, HtmlFormatter(cssclass=_CLASS, wrapcode=True, hl_lines=marked))
+        return _LAST_LINE_END.sub(r"\1", coloured)  # so that a copied line has none
 
     def _find_lexer(self, language: str) -> Lexer | None:
         if language not in self._lexers:

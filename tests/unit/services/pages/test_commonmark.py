@@ -63,7 +63,8 @@ class _Events(HTMLParser):
 
     def _end_text(self) -> None:
         text = self._text if self._pre else " ".join(self._text.replace("\xa0", "~").split())
-        if text.strip() or (self._pre and text.rstrip("\n")):
+        text = text.removesuffix("\n")  # code ends without a line end here
+        if text.strip() or (self._pre and text):
             self.events.append(text)
         self._text = ""
 
