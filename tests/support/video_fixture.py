@@ -48,6 +48,52 @@ def make_growing_film(folder: Path, *sizes: str) -> Path:
     return film
 
 
+def run_ffmpeg(*options: str | Path) -> None:
+    """Run ffmpeg with ``options``; existing files are overwritten."""
+    command = [program("ffmpeg"), "-loglevel", "error", "-y", *map(str, options)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def make_odd_film(target: Path) -> Path:
+    """Make a Matroska film of 3 seconds with more in it than a film: what to play is flagged, and begins at 15 s.
+
+    Tracks: 0 a still red picture, 1 a red film, 2 a blue film (default), 3 sound of an unknown codec (default),
+    4 a tone of 880 Hz, 5 a tone of 440 Hz (default), 6 subtitles that end 40 seconds after the film.
+    """
+    subtitles = target.with_name("late.srt")
+    subtitles.write_text("1\n00:00:01,000 --> 00:00:02,000\nAhoy\n\n2\n00:00:40,000 --> 00:00:43,000\nEnd\n")
+    sources = ("color=red:s=64x64:r=10:d=0.1", "color=red:s=64x48:r=10:d=3", "color=blue:s=96x64:r=10:d=3")
+    tones = ("sine=f=220:d=3", "sine=f=880:d=3", "sine=f=440:d=3")
+    inputs = [word for source in (*sources, *tones) for word in ("-f", "lavfi", "-i", source)]
+    maps = [word for number in range(7) for word in ("-map", str(number))]
+    codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "10", "-c:v:0", "mjpeg"]
+    codecs += ["-pix_fmt:v:0", "yuvj420p", "-c:a", "aac", "-c:a:0", "libopus", "-disposition", "0"]
+    flags = [word for track in ("v:2", "a:0", "a:2") for word in (f"-disposition:{track}", "default")]
+    run_ffmpeg(*inputs, "-i", subtitles, *maps, *codecs, *flags, "-output_ts_offset", "15", target)
+    target.write_bytes(target.read_bytes().replace(b"A_OPUS", b"A_NONE"))
+    return target
+
+
+def make_broadcast(target: Path) -> Path:
+    """Make a recorded broadcast of 1.5 seconds: interlaced; 4:3, then 16:9 by the shape of its pixels, then by size."""
+    parts = []
+    for size, shape in (("96x72", "4/3"), ("96x72", "16/9"), ("128x72", "16/9")):
+        source = rf"nullsrc=s={size}:r=50:d=0.5,geq=lum=255*lt(mod(X+N*3\,48)\,24):cb=128:cr=128,setdar={shape}"
+        part = target.with_name(f"{len(parts)}.ts")
+        interlacing = ["-vf", "tinterlace=interleave_top,setfield=tff", "-flags", "+ildct+ilme"]
+        run_ffmpeg("-f", "lavfi", "-i", source, *interlacing, "-c:v", "mpeg2video", "-b:v", "1M", part)
+        parts.append(part.read_bytes())
+    target.write_bytes(b"".join(parts))
+    return target
+
+
+@pytest.fixture(scope="session")
+@needing(*FFMPEG)
+def odd_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete film with late subtitles, a clock that begins at 15 s, and tracks that no player chooses."""
+    return make_odd_film(tmp_path_factory.mktemp("odd") / "odd.mkv")
+
+
 @pytest.fixture(scope="session")
 @needing(*FFMPEG)
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from church.services.videos.importing.ffmpeg import THREADS, OnLine, input_options, run_tool
-from church.services.videos.importing.probe import MAX_SECONDS, VideoFacts
+from church.services.videos.importing.probe import MAX_SECONDS, RenditionLength, VideoFacts
 from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
 
 OnProgress = Callable[[float], None]
@@ -17,6 +17,7 @@ _SIZES = (1080, 720)
 # (shorter side in pixels, bits a second at most): the quality setting (crf) often needs far less.
 _MAX_RATES = ((1080, 6_000_000), (720, 3_000_000), (480, 1_500_000), (0, 800_000))
 _KEYFRAME_SECONDS = 2
+_SAME_SHAPE = 0.02  # difference of two shapes that counts as none
 _FFMPEG = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
 _TIMEOUT = 600.0  # seconds, for all but a rendition
 _POSTER_WIDTH = 1280
@@ -47,28 +48,33 @@ def encode_rendition(source: Path, probed: VideoFacts, target: Target, output: P
     """
     length = (probed.duration_ms or 0) / 1000
     command = [
-        *_FFMPEG, *input_options(source),
-        "-map", f"0:{probed.stream}", "-map", "0:a:0?", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-t", str(MAX_SECONDS), "-fpsmax", "60", "-vf", _video_filters(probed, target),
+        *_FFMPEG, *_shift_options(probed), *input_options(source),
+        "-map", f"0:{probed.stream}", *_sound_options(probed), "-sn", "-dn",
+        "-map_metadata", "-1", "-map_chapters", "-1", "-t", str(MAX_SECONDS), "-fpsmax", "60",
+        "-vf", _video_filters(probed, target),
         *_h264_options(min(target.width, target.height)),
-        "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000",
         "-movflags", "+faststart", "-f", "mp4", "-progress", "pipe:1", "-nostats", str(output),
     ]  # fmt: skip
     run_tool(command, 600 + 60 * (length or MAX_SECONDS), _progress_parser(length, on_progress))
 
 
-def make_poster(rendition: Path, duration_ms: int, folder: Path) -> None:
+def make_poster(rendition: Path, length: RenditionLength, folder: Path) -> None:
     """Make the poster: a frame near the beginning, but after a black first frame. Raises ToolError."""
-    at = min(10.0, duration_ms / 10_000)
+    start, end = length.picture_start_ms / 1000, length.picture_end_ms / 1000
+    at = start + min(10.0, (end - start) / 10)
     command = [*_FFMPEG, "-ss", f"{at:.3f}", *input_options(rendition), "-frames:v", "1", "-vf"]
     scale = f"thumbnail=24,scale='min({_POSTER_WIDTH},iw)':-2"
     run_tool([*command, scale, "-q:v", "4", "-f", "mjpeg", str(folder / POSTER)], _TIMEOUT)
 
 
-def make_thumbnails(rendition: Path, target: Target, duration_ms: int, folder: Path) -> None:
-    """Make thumbnails for seeking: one image with all, and a WebVTT file with the place of each. Raises ToolError."""
-    step = _KEYFRAME_SECONDS * max(1, math.ceil(duration_ms / 1000 / _MAX_THUMBS / _KEYFRAME_SECONDS))
-    count = max(1, math.ceil(duration_ms / 1000 / step))
+def make_thumbnails(rendition: Path, target: Target, length: RenditionLength, folder: Path) -> None:
+    """Make thumbnails for seeking: one image with all, and a WebVTT file with the place of each. Raises ToolError.
+
+    Where sound begins earlier or ends later than the picture, the nearest picture is shown.
+    """
+    step = _KEYFRAME_SECONDS * max(1, math.ceil(length.duration_ms / 1000 / _MAX_THUMBS / _KEYFRAME_SECONDS))
+    first = length.picture_start_ms // (step * 1000)
+    count = max(1, math.ceil(length.picture_end_ms / 1000 / step) - first)
     scale = _THUMB_SIDE / max(target.width, target.height)
     width, height = _even(target.width * scale), _even(target.height * scale)
     # The first key frame of each step; a rendition has a key frame at the start of each.
@@ -77,21 +83,61 @@ def make_thumbnails(rendition: Path, target: Target, duration_ms: int, folder: P
     sheet = f"{select},scale={width}:{height},tile={_COLUMNS}x{math.ceil(count / _COLUMNS)}"
     command = [*_FFMPEG, "-skip_frame", "nokey", *input_options(rendition), "-an", "-vf", sheet, "-frames:v", "1"]
     run_tool([*command, "-q:v", "6", "-f", "mjpeg", str(folder / SPRITE)], _TIMEOUT)
-    (folder / THUMBS).write_text(_thumbnail_cues(count, step, duration_ms, width, height), encoding="utf-8")
+    (folder / THUMBS).write_text(
+        _thumbnail_cues(count, step, length.duration_ms, width, height, first), encoding="utf-8"
+    )
+
+
+def _shift_options(probed: VideoFacts) -> list[str]:
+    """Let the film begin at 0, also where a track that is not used begins earlier."""
+    return ["-itsoffset", f"{-probed.shift:.6f}"] if probed.shift else []
+
+
+def _sound_options(probed: VideoFacts) -> list[str]:
+    if probed.sound is None:
+        return ["-an"]
+    return ["-map", f"0:{probed.sound}", "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000"]
 
 
 def _video_filters(probed: VideoFacts, target: Target) -> str:
-    """Return the filters of a rendition: scaling, and tone mapping for a high dynamic range source.
-
-    Without tone mapping its colours would be pale and grey. Source: trac.ffmpeg.org/wiki/colorspace, zimg's example.
-    """
-    filters = [f"scale={target.width}:{target.height}", "setsar=1"]
+    """Return the filters of a rendition: deinterlacing, fitting, and tone mapping of a high dynamic range source."""
+    filters = [*_deinterlacing_filters(probed.interlaced), *_fitting_filters(target)]
     if probed.hdr is not None and _can_map_tones():
-        filters += [
-            f"zscale=tin={probed.hdr}:min=bt2020nc:pin=bt2020:t=linear:npl=100", "format=gbrpf32le", "zscale=p=bt709",
-            "tonemap=hable:desat=0", "zscale=t=bt709:m=bt709:r=tv", "format=yuv420p",
-        ]  # fmt: skip
+        filters += _tone_filters(probed)
     return ",".join(filters)
+
+
+def _deinterlacing_filters(interlaced: str | None) -> list[str]:
+    """Join the two fields of each interlaced frame, before anything scales them. Browsers would show combs."""
+    if interlaced is None:
+        return []
+    flag = [f"setfield={interlaced}"] if interlaced in {"tff", "bff"} else []
+    return [*flag, "bwdif=mode=send_frame:parity=auto:deint=interlaced"]
+
+
+def _fitting_filters(target: Target) -> list[str]:
+    """Scale to the target. A frame of another shape, such as a later one, keeps its shape and gets black bars.
+
+    Shapes that differ by the rounding to even sides only are the same. ``dar`` is the shape of the frame as displayed.
+    """
+    width, height, shape = target.width, target.height, target.width / target.height
+    is_same = f"lt(abs(dar/{shape:.6f}-1),{_SAME_SHAPE})"
+    across = f"if({is_same},{width},max(2,2*trunc(min({width},{height}*dar)/2)))"
+    down = f"if({is_same},{height},max(2,2*trunc(min({height},{width}/dar)/2)))"
+    bars = f"pad=w={width}:h={height}:x=(ow-iw)/2:y=(oh-ih)/2:eval=frame"
+    return [f"scale=w='{across}':h='{down}':eval=frame", "setsar=1", bars]
+
+
+def _tone_filters(probed: VideoFacts) -> list[str]:
+    """Map the tones of a high dynamic range video, whose colours would be pale and grey on other screens.
+
+    Source: trac.ffmpeg.org/wiki/colorspace, zimg's example. Its colours are set first, since zimg refuses unnamed ones.
+    """
+    return [
+        f"setparams=color_trc={probed.hdr}:color_primaries={probed.primaries}:colorspace={probed.matrix}",
+        "zscale=t=linear:npl=100", "format=gbrpf32le", "zscale=p=bt709", "tonemap=hable:desat=0",
+        "zscale=t=bt709:m=bt709:r=tv", "format=yuv420p",
+    ]  # fmt: skip
 
 
 def _can_map_tones() -> bool:
@@ -120,12 +166,14 @@ def _progress_parser(length: float, on_progress: OnProgress) -> OnLine:
     return parse
 
 
-def _thumbnail_cues(count: int, step: int, duration_ms: int, width: int, height: int) -> str:
+def _thumbnail_cues(count: int, step: int, duration_ms: int, width: int, height: int, first: int = 0) -> str:
+    """Return one cue a picture, from the beginning of the film to its end; ``first`` is the step of the first one."""
     cues = ["WEBVTT"]
     for n in range(count):
-        end = min((n + 1) * step * 1000, duration_ms)
+        start = (first + n) * step * 1000 if n else 0
+        end = min((first + n + 1) * step * 1000, duration_ms) if n < count - 1 else duration_ms
         area = f"{n % _COLUMNS * width},{n // _COLUMNS * height},{width},{height}"
-        cues.append(f"{_cue_time(n * step * 1000)} --> {_cue_time(end)}\n{SPRITE}#xywh={area}")
+        cues.append(f"{_cue_time(start)} --> {_cue_time(end)}\n{SPRITE}#xywh={area}")
     return "\n\n".join(cues) + "\n"
 
 

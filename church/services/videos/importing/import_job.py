@@ -34,9 +34,10 @@ from church.services import live_broadcast
 from church.services.videos.editing import IMPORT_JOB
 from church.services.videos.errors import DiskFullError, ImportFailedError, NotVideoError
 from church.services.videos.importing import encode, mp4, probe
-from church.services.videos.importing.detect_cut_short import check_duration
+from church.services.videos.importing.detect_cut_short import check_encoded
 from church.services.videos.importing.encode import Target
 from church.services.videos.importing.ffmpeg import find_missing_tools
+from church.services.videos.importing.probe import RenditionLength
 from church.services.videos.storage import local
 from church.services.videos.storage.bucket import PUSH_JOB
 
@@ -175,16 +176,16 @@ def _make_files(site: Settings, ref: str, folder: Path, report: OnPercent) -> Im
     for number, target in enumerate(targets):
         output = folder / f"{target.quality}.mp4"
         encode.encode_rendition(source, probed, target, output, _share_of(report, number * share, share))
-    duration_ms = probe.probe_file(folder / f"{targets[0].quality}.mp4").duration_ms or 0
-    check_duration(probed.duration_ms if probed.indexed else None, duration_ms)
-    _make_pictures(folder, targets[-1], duration_ms)
+    length = probe.measure_rendition(folder / f"{targets[0].quality}.mp4")
+    check_encoded(probed.extent, (length.picture_end_ms - length.picture_start_ms) / 1000)
+    _make_pictures(folder, targets[-1], length)
     report(99)
     return ImportResult(
         folder=folder,
-        duration_ms=duration_ms,
+        duration_ms=length.duration_ms,
         width=targets[0].width,
         height=targets[0].height,
-        files=tuple(_name_by_contents(folder, target, duration_ms) for target in targets),
+        files=tuple(_name_by_contents(folder, target, length.duration_ms) for target in targets),
         pictures=(local.POSTER, local.SPRITE, local.THUMBS),
     )
 
@@ -194,10 +195,10 @@ def _share_of(report: Callable[[int], None], start: float, share: float) -> Call
     return lambda part: report(int(start + part * share))
 
 
-def _make_pictures(folder: Path, target: Target, duration_ms: int) -> None:
+def _make_pictures(folder: Path, target: Target, length: RenditionLength) -> None:
     rendition = folder / f"{target.quality}.mp4"
-    encode.make_poster(rendition, duration_ms, folder)
-    encode.make_thumbnails(rendition, target, duration_ms, folder)
+    encode.make_poster(rendition, length, folder)
+    encode.make_thumbnails(rendition, target, length, folder)
 
 
 def _keep_source(source: Path, folder: Path) -> ImportResult:

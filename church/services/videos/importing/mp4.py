@@ -11,23 +11,29 @@ from pathlib import Path
 from typing import BinaryIO
 
 from church.services.videos.errors import NotVideoError
+from church.services.videos.importing.detect_cut_short import CutShortError
+from church.services.videos.importing.missing_bytes import find_missing_share
 from church.services.videos.importing.probe import VideoFacts, check_facts
 
 _MAX_INDEX_BYTES = 64 * 1024 * 1024
 _MAX_BOXES = 10_000
 _PLAYABLE_CODECS = frozenset({b"avc1", b"avc3", b"av01", b"vp09"})
+_COVER_CODECS = frozenset({b"jpeg", b"png "})
 _NOT_PLAYABLE = "Without ffmpeg, only MP4 files with H.264 are accepted."
 
 Box = tuple[bytes, memoryview]
 
 
 def read_facts(file: Path) -> VideoFacts:
-    """Read the facts of an MP4 ``file``. Raises NotVideoError."""
+    """Read the facts of an MP4 ``file``. Raises NotVideoError, also if its end is missing."""
     try:
         with file.open("rb") as stream:
-            return check_facts(_parse_index(_load_index(stream, file.stat().st_size)))
+            facts = check_facts(_parse_index(_load_index(stream, file.stat().st_size)))
     except (struct.error, IndexError, ValueError, OverflowError, ZeroDivisionError):
         raise NotVideoError(_NOT_PLAYABLE) from None
+    if find_missing_share(file, "mov,"):
+        raise NotVideoError(str(CutShortError()))
+    return facts
 
 
 def _load_index(stream: BinaryIO, size: int) -> memoryview:
@@ -80,7 +86,10 @@ def _parse_index(moov: memoryview) -> VideoFacts:
     for number, track in enumerate(body for name, body in _boxes(moov) if name == b"trak"):
         if bytes(_child(track, b"mdia", b"hdlr")[8:12]) != b"vide":
             continue
-        if bytes(_child(track, b"mdia", b"minf", b"stbl", b"stsd")[12:16]) not in _PLAYABLE_CODECS:
+        codec = bytes(_child(track, b"mdia", b"minf", b"stbl", b"stsd")[12:16])
+        if codec in _COVER_CODECS:
+            continue
+        if codec not in _PLAYABLE_CODECS:
             break
         width, height = struct.unpack(">II", _child(track, b"tkhd")[-8:])  # 16.16 fixed point
         return VideoFacts(number, width >> 16, height >> 16, _duration_ms(_child(moov, b"mvhd")))

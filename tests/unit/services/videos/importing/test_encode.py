@@ -6,6 +6,7 @@ import pytest
 
 from church.services.videos.importing import encode
 from church.services.videos.importing.encode import Target, choose_targets
+from church.services.videos.importing.probe import VideoFacts
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,31 @@ def test_thumbnail_cues_fill_rows_and_end_with_the_video() -> None:
     assert cues[1] == "00:00:00.000 --> 00:00:02.000\nthumbs.jpg#xywh=0,0,160,90"
     assert cues[11].endswith("thumbs.jpg#xywh=0,90,160,90")  # the eleventh begins the second row
     assert cues[12] == "00:00:22.000 --> 00:00:23.400\nthumbs.jpg#xywh=160,90,160,90\n"
+
+
+def test_thumbnail_cues_of_picture_shorter_than_its_sound_last_from_beginning_to_end() -> None:
+    cues = encode._thumbnail_cues(2, 2, 20_000, 160, 90, first=3)  # the picture is there from second 6 to 10
+    assert "00:00:00.000 --> 00:00:08.000\nthumbs.jpg#xywh=0,0,160,90" in cues
+    assert "00:00:08.000 --> 00:00:20.000\nthumbs.jpg#xywh=160,0,160,90" in cues
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (None, ["fit"]),
+        ("frames", ["bwdif", "fit"]),
+        ("tff", ["setfield=tff", "bwdif", "fit"]),  # the track says so, its frames do not
+        ("bff", ["setfield=bff", "bwdif", "fit"]),
+    ],
+)
+def test_filters_deinterlace_before_scaling_only_what_is_interlaced(
+    monkeypatch: pytest.MonkeyPatch, found: str | None, expected: list[str]
+) -> None:
+    monkeypatch.setattr(encode, "_fitting_filters", lambda _target: ["fit"])
+    filters = encode._video_filters(VideoFacts(0, 64, 48, 1000, interlaced=found), Target("48p", 64, 48)).split(",")
+    assert [name.removesuffix("=mode=send_frame:parity=auto:deint=interlaced") for name in filters] == expected
+
+
+def test_film_whose_unused_tracks_begin_earlier_is_shifted() -> None:
+    assert encode._shift_options(VideoFacts(0, 64, 48, 1000, shift=15.0)) == ["-itsoffset", "-15.000000"]
+    assert encode._shift_options(VideoFacts(0, 64, 48, 1000)) == []

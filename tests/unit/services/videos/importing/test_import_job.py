@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ from church.services.videos.importing.probe import VideoFacts
 from church.services.videos.storage import local
 from tests.support.accounts_fixture import audited, do_jobs
 from tests.support.helpers import with_settings
-from tests.support.video_fixture import FFMPEG, import_file, make_clip, make_growing_film
+from tests.support.video_fixture import FFMPEG, import_file, make_broadcast, make_clip, make_growing_film
 
 CLI = Actor(via="cli")
 DRAFT = VideoDraft("The Harbour", "premium")
@@ -162,9 +164,17 @@ def test_import_film_cut_short_fails_with_that_reason(tmp_path: Path, flags: str
     assert (flags == "0") != ("of its 5 seconds only" in (found.reason or ""))
 
 
+def test_import_film_cut_short_fails_on_a_host_without_ffmpeg(plain: Path, tmp_path: Path) -> None:
+    data = plain.read_bytes()
+    half = data[:32] + data[data.index(b"moov") - 4 :] + data[32 : data.index(b"moov") - 4][:2000]  # the index first
+    (tmp_path / "half.mp4").write_bytes(half)
+    found = import_file(tmp_path / "half.mp4")
+    assert (found.state, "cut short" in (found.reason or "")) == ("failed", True)
+
+
 @pytest.mark.needs(*FFMPEG)
 def test_import_film_whose_later_frames_are_huge_fails_with_that_reason(tmp_path: Path) -> None:
-    film = make_growing_film(tmp_path, *["128x72"] * 5, *["6400x6400"] * 2)
+    film = make_growing_film(tmp_path, *["128x72"] * 20, "6400x6400")
     assert probe.probe_file(film).width == 128, "its header looks harmless"
     video = import_file(film)
     assert (video.state, video.reason) == (
@@ -173,16 +183,54 @@ def test_import_film_whose_later_frames_are_huge_fails_with_that_reason(tmp_path
     )
 
 
+def read_pixels(file: Path, *options: str) -> bytes:
+    """Return the first frame of a video in RGB, after ``options``."""
+    command = ["ffmpeg", "-loglevel", "error", "-i", str(file), *options, "-frames:v", "1"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def test_import_film_among_other_tracks_plays_what_a_player_would_play(odd_film: Path) -> None:
+    found = import_file(odd_film)
+    assert (found.state, found.width, found.height) == ("ready", 96, 64)
+    assert abs((found.duration_ms or 0) - 3000) < 200
+    file = found.renditions[0].path
+    red, _, blue = read_pixels(file, "-vf", "scale=1:1")
+    assert (red < 50, blue > 200) == (True, True)
+    tone = ["ffmpeg", "-loglevel", "error", "-i", str(file), "-ac", "1", "-ar", "8000", "-f", "u8", "-"]
+    samples = subprocess.run(tone, check=True, capture_output=True).stdout[8000:16000]  # a second
+    rising = sum(before < 128 <= after for before, after in pairwise(samples))
+    assert abs(rising - 440) < 10
+
+
+def test_import_film_among_other_tracks_that_was_cut_short_fails(odd_film: Path, tmp_path: Path) -> None:
+    film = tmp_path / "half.mkv"
+    film.write_bytes(odd_film.read_bytes()[: odd_film.stat().st_size * 6 // 10])
+    found = import_file(film)
+    assert found.state == "failed"
+    assert "cut short: of its 3 seconds only" in (found.reason or "")
+
+
 @pytest.mark.needs(*FFMPEG)
-def test_import_film_whose_frames_change_their_size_within_the_limit_works(tmp_path: Path) -> None:
-    assert import_file(make_growing_film(tmp_path, "128x72", "256x144", "64x36")).state == VideoState.READY
+def test_import_interlaced_film_that_changes_its_shape_gets_smooth_edges_and_bars(tmp_path: Path) -> None:
+    film = make_broadcast(tmp_path / "broadcast.ts")
+    found = import_file(film)
+    assert (found.width, found.height) == (96, 72)
+    file = found.renditions[0].path
+    command = ["ffmpeg", "-hide_banner", "-i", str(file), "-vf", "idet", "-f", "null", "-"]
+    report = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    assert re.search(r"Multi frame detection: TFF: +0 BFF: +0 Progressive: +3\d ", report)
+    first, *others = (read_pixels(file, "-ss", at, "-vf", "scale=1:72:flags=area")[::3] for at in ("0.2", "0.7", "1.2"))
+    assert min(first) > 60, "it fills the picture"
+    for rows in others:
+        assert (max(rows[:7] + rows[-7:]) < 30, min(rows[11:-11]) > 60) == (True, True), "it has bars"
 
 
 @pytest.mark.needs(*FFMPEG)
 def test_import_high_dynamic_range_film_is_mapped_for_every_screen(tmp_path: Path) -> None:
-    light = ("-color_trc", "smpte2084", "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
-    film = make_clip(tmp_path / "hdr.mp4", "-pix_fmt", "yuv420p10le", *light, seconds=0.5)
-    assert probe.probe_file(film).hdr == "smpte2084"
+    film = make_clip(tmp_path / "hdr.mp4", "-pix_fmt", "yuv420p10le", "-color_trc", "smpte2084", seconds=0.5)
+    probed = probe.probe_file(film)
+    assert (probed.hdr, probed.matrix, probed.primaries) == ("smpte2084", "bt2020nc", "bt2020")  # it names only one
     [rendition] = import_file(film).renditions
     picture = streams(rendition.path)[0]
     assert (picture["pix_fmt"], picture["color_transfer"], picture["color_space"]) == ("yuv420p", "bt709", "bt709")

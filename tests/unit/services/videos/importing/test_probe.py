@@ -65,3 +65,54 @@ def test_probe_rejects_a_first_frame_with_too_many_pixels(tmp_path: Path) -> Non
 def test_probe_rejects_extreme_sizes_and_durations(found: VideoFacts, message: str) -> None:
     with pytest.raises(NotVideoError, match=message):
         probe.check_facts(found)
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({"color_transfer": "bt709"}, (None, "", "")),
+        ({}, (None, "", "")),
+        ({"color_transfer": "smpte2084"}, ("smpte2084", "bt2020nc", "bt2020")),
+        ({"color_transfer": "arib-std-b67", "color_space": "unknown"}, ("arib-std-b67", "bt2020nc", "bt2020")),
+        ({"color_transfer": "smpte2084", "color_primaries": "smpte432"}, ("smpte2084", "bt2020nc", "smpte432")),
+        ({"color_transfer": "smpte2084", "color_space": "ictcp"}, ("smpte2084", "ictcp", "bt2020")),
+        ({"color_transfer": "smpte2084", "color_space": "reserved"}, ("smpte2084", "bt2020nc", "bt2020")),
+        ({"color_transfer": "smpte2084", "pix_fmt": "gbrp10le"}, ("smpte2084", "gbr", "bt2020")),
+    ],
+)
+def test_colours_that_a_high_dynamic_range_film_does_not_name_are_of_bt2020(
+    named: dict[str, str], expected: tuple[str | None, str, str]
+) -> None:
+    assert probe._read_hdr(named) == expected
+
+
+@pytest.mark.parametrize(
+    ("order", "codec", "flagged", "expected"),
+    [
+        ("progressive", "h264", False, None),
+        ("unknown", "h264", True, "frames"),
+        ("tt", "h264", True, "frames"),
+        ("tb", "ffv1", False, "tff"),
+        ("bb", "h264", False, "bff"),
+        ("tt", "mpeg2video", False, None),  # a film on a DVD, which shows some of its fields twice
+    ],
+)
+def test_interlacing_is_told_by_frames_else_by_the_track(
+    monkeypatch: pytest.MonkeyPatch, order: str, codec: str, flagged: bool, expected: str | None
+) -> None:
+    monkeypatch.setattr(probe, "_has_interlaced_frames", lambda *_: flagged)
+    picture = {"index": 0, "field_order": order, "codec_name": codec}
+    assert probe._find_interlacing(Path("film"), picture, 10.0) == expected
+
+
+def test_film_begins_with_its_first_track_in_use() -> None:
+    used = [{"start_time": "15.023"}, {"start_time": "15.0"}]
+    assert probe._find_shift({"start_time": "0.0"}, used) == 15
+    assert probe._find_shift({"start_time": "15.0"}, used) == 0
+    assert probe._find_shift({}, [{}]) == 0
+
+
+def test_sound_comes_from_the_programme_of_the_picture() -> None:
+    report = {"streams": [{"index": n} for n in range(4)], "programs": [{"streams": [{"index": 0}, {"index": 3}]}]}
+    assert probe._find_companions(report, {"index": 0}) == {0, 3}
+    assert probe._find_companions(report, {"index": 1}) == {0, 1, 2, 3}
