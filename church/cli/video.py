@@ -35,7 +35,7 @@ _HEAD_START = 60
     "--captions",
     multiple=True,
     metavar="LANGUAGE=FILE",
-    help="WebVTT file, such as en=english.vtt. Repeat for more languages.",
+    help="WebVTT or SRT file, such as en=english.vtt. Repeat for more languages.",
 )
 @click.option("--chapters", type=_FILE, help="Text file with lines such as `1:30 The nave`.")
 @click.option("--queue", is_flag=True, help="Let the worker process do the import.")
@@ -100,7 +100,7 @@ def retry(which: str, queue: bool) -> None:
     "--captions",
     multiple=True,
     metavar="LANGUAGE=FILE",
-    help="WebVTT file, such as en=english.vtt. Repeat for more languages.",
+    help="WebVTT or SRT file, such as en=english.vtt. Repeat for more languages.",
 )
 @click.option("--chapters", type=_FILE, help="Text file with lines such as `1:30 The nave`.")
 def edit(
@@ -187,8 +187,10 @@ def _read_captions(option: str) -> tuple[str, bytes]:
 
 
 def _read_chapters(file: Path) -> str:
+    from church.lib.text import decode_text
+
     try:
-        return file.read_text("utf-8")
+        return decode_text(file.read_bytes())
     except UnicodeDecodeError:
         raise click.ClickException(f"{file} is not UTF-8 text. Save it as UTF-8.") from None
 

@@ -22,7 +22,7 @@ _LONGEST_NAME = 100
 @allow(ADMINS)
 @limited("account")
 def video_caption(ref: str) -> Response:
-    """Add or replace the captions of a language, from a WebVTT file."""
+    """Add or replace the captions of a language, from a WebVTT or SRT file."""
     sent = read_fields()
     language, label = sent.text("language", _LONGEST_NAME, required=False), sent.text("label", required=False)
     try:

@@ -37,7 +37,7 @@ def texts(tmp_path: Path) -> tuple[Path, Path]:
     """Return a captions file and a chapters file."""
     captions, chapters = tmp_path / "en.vtt", tmp_path / "chapters.txt"
     captions.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nAhoy\n")
-    chapters.write_text("0:00 The mole\n0:02 The light\n")
+    chapters.write_text("0:00 The mole\n0:02 The light\n", encoding="utf-16")  # as Notepad saves "Unicode"
     return captions, chapters
 
 
@@ -125,7 +125,7 @@ def test_invalid_input_is_one_line_and_adds_nothing(run: Run, tmp_path: Path) ->
     assert refused(run("retry", "nowhere")) == "Error: There is no video nowhere."
     assert refused(run("push")) == "Error: CHURCH_VIDEO_OFFLOAD is not s3."
     no_captions = refused(run("add", tmp_path / "a", *NEW, "--captions", f"en={tmp_path / 'a'}"))
-    assert no_captions.startswith("Error: This is not a WebVTT file")
+    assert no_captions.startswith("Error: This is not a WebVTT or SRT file")
     (tmp_path / "latin").write_bytes("0:00 Früh".encode("latin-1"))
     assert refused(run("add", tmp_path / "a", *NEW, "--chapters", tmp_path / "latin")).endswith("Save it as UTF-8.")
     assert "LANGUAGE=FILE" in run("add", tmp_path / "a", *NEW, "--captions", "en").output

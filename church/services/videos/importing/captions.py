@@ -10,6 +10,7 @@ from church.config import current_settings
 from church.errors import FieldErrors
 from church.extensions import db
 from church.lib.files import make_private
+from church.lib.text import decode_text
 from church.lib.threads import run_off_hub
 from church.models import Caption
 from church.models.base import plain
@@ -17,11 +18,11 @@ from church.services import audit
 from church.services.audit import Actor
 from church.services.videos import queries
 from church.services.videos.errors import UnknownVideoError
+from church.services.videos.importing.webvtt import CaptionsError, read_captions
 from church.services.videos.storage import local
 
 MAX_BYTES = 2 * 1024 * 1024
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
-_HEADER = re.compile(r"WEBVTT([ \t\n]|$)")  # www.w3.org/TR/webvtt1, 4.1
 _MAX_LABEL_LENGTH = 60
 
 
@@ -63,19 +64,30 @@ def remove_caption(ref: str, language: str, actor: Actor) -> None:
 
 
 def parse_caption(language: str, label: str, data: bytes) -> str:
-    r"""Decode and check captions; return their text with \n line ends. Raises FieldErrors with every invalid field."""
+    r"""Decode captions in WebVTT or SRT and return them as WebVTT with \n line ends.
+
+    Raises FieldErrors with every invalid field.
+    """
     errors: dict[str, str] = {}
     if not _LANGUAGE.fullmatch(language):
         errors["language"] = "Enter a language such as en or pt-BR."
     if len(label) > _MAX_LABEL_LENGTH:
         errors["label"] = f"Use at most {_MAX_LABEL_LENGTH} characters."
-    text = plain(data[: MAX_BYTES + 1].decode("utf-8-sig", "replace")).replace("\r\n", "\n").replace("\r", "\n")
-    if len(data) > MAX_BYTES:
-        errors["file"] = "Captions can be at most 2 MiB."
-    elif not _HEADER.match(text) or "-->" not in text:
-        errors["file"] = "This is not a WebVTT file: it needs a WEBVTT line and times such as 00:01.000 --> 00:04.000."
-    elif "\ufffd" in text:
-        errors["file"] = "Save the file as UTF-8."
+    text = ""
+    try:
+        text = _read_file(data)
+    except CaptionsError as error:
+        errors["file"] = str(error)
     if errors:
         raise FieldErrors(errors)
     return text
+
+
+def _read_file(data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        raise CaptionsError("Captions can be at most 2 MiB.")
+    try:
+        text = decode_text(data)
+    except UnicodeDecodeError:
+        raise CaptionsError("Save the file as UTF-8.") from None
+    return read_captions(plain(text).replace("\r\n", "\n").replace("\r", "\n"))

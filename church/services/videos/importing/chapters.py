@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from church.errors import FieldErrors
 from church.extensions import db
+from church.lib.text import strip_invisible
 from church.models.base import plain
 from church.services import audit
 from church.services.audit import Actor
@@ -37,8 +38,8 @@ def set_chapters(ref: str, text: str, actor: Actor) -> tuple[Chapter, ...]:
 
 def parse_chapters(text: str) -> tuple[Chapter, ...]:
     """Parse lines of a time and a title, in order of time. Raises FieldErrors for ``chapters``."""
-    lines = [" ".join(line.split()) for line in plain(text).splitlines() if line.strip()]
-    chapters = [_parse_line(line) for line in lines]
+    lines = (" ".join(strip_invisible(line).split()) for line in plain(text).splitlines())
+    chapters = [_parse_line(line) for line in lines if line]
     if len(chapters) > MAX_CHAPTERS:
         raise FieldErrors({"chapters": f"Use at most {MAX_CHAPTERS} chapters."})
     if any(later.at_ms <= earlier.at_ms for earlier, later in pairwise(chapters)):

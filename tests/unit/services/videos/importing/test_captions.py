@@ -37,10 +37,10 @@ def test_captions_can_be_replaced_and_removed(at_work: Flask) -> None:
     [
         ("../x", VTT, "language"),
         ("EN", VTT, "language"),
-        ("en", b"1\n00:00:01,000 --> 00:00:02,000\nAhoy\n", "file"),
         ("en", b"WEBVTTX\n\n00:01.000 --> 00:02.000\n", "file"),
         ("en", b"WEBVTT\n\nno times", "file"),
         ("en", b"WEBVTT\n\n00:01.000 --> 00:02.000\n\xff", "file"),
+        ("en", b"\xff\xfeW", "file"),
         ("en", VTT + b"x" * 2**21, "file"),
     ],
 )
@@ -48,6 +48,13 @@ def test_captions_invalid_are_rejected(at_work: Flask, language: str, data: byte
     with pytest.raises(FieldErrors) as caught:
         videos.add_caption(add_ready().ref, language, "", data, CLI)
     assert list(caught.value.errors) == [field]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_captions_of_other_editors_are_read(encoding: str) -> None:
+    subrip = "1\r\n00:00:01,000 --> 00:00:02,000\r\nÅhøy\r\n".encode(encoding)
+    expected = "WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.000\nÅhøy\n"
+    assert videos.parse_caption("en", "English", subrip) == expected
 
 
 def test_captions_only_the_last_default_is_on(at_work: Flask) -> None:

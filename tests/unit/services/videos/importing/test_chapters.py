@@ -21,6 +21,14 @@ def test_chapters_round_trip_as_lines() -> None:
     assert videos.parse_chapters(videos.format_chapters(found)) == found
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\ufeff", "\u2028", "\u200b\r\n\u200e"])
+def test_chapters_of_other_editors_are_read(end: str) -> None:
+    assert videos.parse_chapters(f"\ufeff0:00 Opening{end}0:04 The nave{end}") == (
+        Chapter(0, "Opening"),
+        Chapter(4000, "The nave"),
+    )
+
+
 @pytest.mark.parametrize("text", ["The nave", "1:60 Nave", "1:90:00 Nave", "0:10 B\n0:10 A", "1:00", "0:01 A\n" * 101])
 def test_chapters_invalid_are_rejected(text: str) -> None:
     with pytest.raises(FieldErrors):
