@@ -190,11 +190,14 @@ def cancel() -> AnyResponse:
 @limited("checkout")
 @_flash_errors(_ACCOUNT)
 def portal() -> AnyResponse:
-    """Open Stripe's portal, to replace the card, cancel or resume.
+    """Open Stripe's portal, to replace the card, cancel or resume; with ``subscription``, to cancel that one.
 
     A member who has yet to confirm a changed email may open it too: everyone who pays can cancel.
     """
-    return _to_stripe(billing.open_portal(require_account()))
+    form = read_fields()
+    subscription = form.text("subscription", _LONGEST_ID, required=False)
+    form.check()
+    return _to_stripe(billing.open_portal(require_account(), subscription or None))
 
 
 @bp.get("/invoices")

@@ -48,7 +48,6 @@ class Customer(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     stripe_id: Mapped[str] = mapped_column(unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
-    delinquent: Mapped[bool] = mapped_column(default=False)
     card_brand: Mapped[str | None] = mapped_column(PlainText)
     card_last4: Mapped[str | None] = mapped_column(PlainText)
     card_expires: Mapped[str | None] = mapped_column(PlainText)
@@ -66,6 +65,7 @@ class Subscription(Base):
     __table_args__ = (
         Index("ix_subscriptions_status_plan", "status", "plan"),
         Index("ix_subscriptions_current_period_end", "current_period_end"),
+        Index("ix_subscriptions_renewal_asked_at", "renewal_asked_at"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -77,13 +77,22 @@ class Subscription(Base):
     plan: Mapped[str]
     """The product's ``church_plan``; the plan's name in metrics."""
     stripe_item: Mapped[str | None]
+    """The item of the plan, whose price, product and quantity follow; a subscription may have others, as an add-on."""
     stripe_price: Mapped[str | None]
     stripe_product: Mapped[str | None]
     quantity: Mapped[int]
+    plan_amount: Mapped[int | None] = mapped_column(BigInteger)
+    """The plan's part of ``amount``."""
     amount: Mapped[int | None] = mapped_column(BigInteger)
-    """The price of one period, before discounts and tax."""
+    """The price of one period, of all items, before discounts and tax."""
     renewal_amount: Mapped[int | None] = mapped_column(BigInteger)
-    """The expected price of the next period: with continuing discounts, without tax."""
+    """What the next invoice takes, as Stripe previews it; reckoned where Stripe can't say; None where it is unknown."""
+    renewal_at: Mapped[datetime | None]
+    """When that invoice is made: of items with different periods, the first that ends."""
+    renewal_asked_at: Mapped[datetime | None]
+    """When the amount was worked out; None where it is to be asked again."""
+    renewal_basis: Mapped[str | None]
+    """A digest of what the amount depends on: while it is the same, the amount stays right."""
     currency: Mapped[str]
     interval: Mapped[str | None]
     interval_count: Mapped[int]
@@ -94,9 +103,15 @@ class Subscription(Base):
     cancel_at: Mapped[datetime | None]
     """When it will end, from either of Stripe's two fields for that."""
     canceled_at: Mapped[datetime | None]
+    """When the member cancelled, at the end of a period or at once."""
     ended_at: Mapped[datetime | None]
     past_due_since: Mapped[datetime | None]
     collection_paused: Mapped[bool] = mapped_column(default=False)
+    """Nothing is charged until ``resumes_at``; the status and premium stay."""
+    resumes_at: Mapped[datetime | None]
+    """None for a pause without an end."""
+    collection_method: Mapped[str] = mapped_column(default="charge_automatically")
+    """``charge_automatically``, or ``send_invoice`` for a payer who pays invoices by hand."""
     stripe_schedule: Mapped[str | None]
     next_price: Mapped[str | None]
     """The price that a schedule changes to at ``next_price_at``."""
@@ -121,10 +136,8 @@ class Invoice(Base):
     number: Mapped[str | None] = mapped_column(PlainText)
     status: Mapped[str]
     """Stripe's status: draft, open, paid, uncollectible, void."""
-    billing_reason: Mapped[str | None]
     currency: Mapped[str]
     total: Mapped[int] = mapped_column(BigInteger)
-    amount_due: Mapped[int] = mapped_column(BigInteger)
     amount_paid: Mapped[int] = mapped_column(BigInteger)
     amount_remaining: Mapped[int] = mapped_column(BigInteger)
     attempts: Mapped[int] = mapped_column(default=0)
@@ -134,7 +147,8 @@ class Invoice(Base):
     pdf_url: Mapped[str | None] = mapped_column(PlainText)
     created_at: Mapped[datetime]
     paid_at: Mapped[datetime | None]
-    next_attempt_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    """When an invoice that is paid by hand is due; None where the card is charged."""
     fetched_at: Mapped[datetime]
 
 
@@ -171,7 +185,6 @@ class LedgerEntry(Base):
     """The payment intent, or the charge where there is none."""
     occurred_at: Mapped[datetime] = mapped_column(index=True)
     """When the money moved, according to Stripe."""
-    recorded_at: Mapped[datetime]
 
 
 OPEN_ONLY = text("state = 'open'")
@@ -203,10 +216,8 @@ class Checkout(Base):
     stripe_session: Mapped[str | None] = mapped_column(unique=True)
     """None until Stripe has created the session."""
     url: Mapped[str | None] = mapped_column(PlainText)
-    stripe_subscription: Mapped[str | None]
     state: Mapped[str] = mapped_column(default=CheckoutState.OPEN.value)
     created_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
 
@@ -291,6 +302,8 @@ class Price(Base):
     amount: Mapped[int | None] = mapped_column(BigInteger)
     """None for a tiered price, which is not shown."""
     currency: Mapped[str]
+    currency_amounts: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"), default=dict)
+    """The amount in each further currency of a price in several: ``{"eur": 1100}``."""
     interval: Mapped[str | None]
     interval_count: Mapped[int]
     trial_days: Mapped[int]

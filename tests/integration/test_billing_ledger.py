@@ -131,7 +131,7 @@ def test_cached_totals_include_later_entries_in_any_order(shop: SiteWithFakeStri
     user_id, _ = add_member(shop.app)
 
     def booked(number: int, amount: int, currency: str) -> None:
-        when = {"occurred_at": utc_now(), "recorded_at": utc_now()}
+        when = {"occurred_at": utc_now()}
         whose = {"user_id": user_id, "stripe_customer": "cus_1", "source_id": f"payment:{number}"}
         with shop.app.app_context(), db.write() as session:
             session.add(LedgerEntry(id=number, kind="payment", amount=amount, currency=currency, **whose, **when))

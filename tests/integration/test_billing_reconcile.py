@@ -96,7 +96,7 @@ def test_reconcile_ends_a_subscription_missing_at_stripe(
     assert (found.repaired, found.ended, found.failed, found.unknown) == (1, 1, 0, 0)
     assert (shop.premium(gone_id), shop.premium(staying_id)) == (False, True)
     row = shop.rows(Subscription)[0]
-    assert (row.status, row.ended_at is not None, row.canceled_at) == ("canceled", True, row.ended_at)
+    assert (row.status, row.ended_at is not None) == ("canceled", True)
     (found,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.repaired"]
     assert (found.__dict__["stripe_id"], found.__dict__["reason"]) == (gone["id"], "Stripe has no such subscription")
     assert _reconcile(shop).repaired == 0

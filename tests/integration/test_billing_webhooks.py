@@ -44,7 +44,7 @@ def shop(patient_database: None, migrated_site: Settings) -> Iterator[SiteWithFa
 
 def _facts(row: Base) -> dict[str, Any]:
     """Return a row's columns without ids and the times of writing."""
-    apart = {"id", "fetched_at", "recorded_at", "customer_id", "user_id", "created_at", "latest_invoice", "number"}
+    apart = {"id", "fetched_at", "renewal_asked_at", "customer_id", "user_id", "created_at", "latest_invoice", "number"}
     apart |= {"source_id"} | {c.name for c in row.__table__.columns if c.name.startswith("stripe_")}
     return {c.name: getattr(row, c.name) for c in row.__table__.columns if c.name not in apart}
 

@@ -41,8 +41,9 @@ def add_subscription(customer: Customer, stripe_id: str = "", **values: Any) -> 
     """Store an active subscription for 12 dollars a month."""
     defaults: dict[str, Any] = {
         "stripe_id": stripe_id or f"sub_row{next(_numbers)}", "customer_id": customer.id, "user_id": customer.user_id,
-        "status": "active", "plan": "patron", "quantity": 1, "amount": 1200, "currency": "usd", "interval": "month",
-        "interval_count": 1, "started_at": utc_time(START), "current_period_end": utc_time(START + 30 * DAY),
+        "status": "active", "plan": "patron", "quantity": 1, "amount": 1200, "plan_amount": 1200,
+        "renewal_amount": 1200, "currency": "usd", "interval": "month", "interval_count": 1,
+        "started_at": utc_time(START), "current_period_end": utc_time(START + 30 * DAY),
         "created_at": utc_time(START), "fetched_at": utc_now(),
     }  # fmt: skip
     row = Subscription(**defaults | values)
@@ -55,7 +56,7 @@ def add_invoice(subscription: Subscription, stripe_id: str = "", **values: Any) 
     defaults: dict[str, Any] = {
         "stripe_id": stripe_id or f"in_row{next(_numbers)}", "customer_id": subscription.customer_id,
         "user_id": subscription.user_id, "stripe_subscription": subscription.stripe_id, "status": "open",
-        "currency": "usd", "total": 1200, "amount_due": 1200, "amount_paid": 0, "amount_remaining": 1200,
+        "currency": "usd", "total": 1200, "amount_paid": 0, "amount_remaining": 1200,
         "created_at": utc_time(START), "fetched_at": utc_now(),
     }  # fmt: skip
     row = Invoice(**defaults | values)
@@ -67,7 +68,7 @@ def add_entry(user_id: int, amount: int, kind: str = "payment", **values: Any) -
     """Store a ledger entry of ``amount`` cents."""
     defaults: dict[str, Any] = {
         "source_id": f"row:{next(_numbers)}", "kind": kind, "amount": amount, "currency": "usd", "user_id": user_id,
-        "stripe_customer": "cus_1", "occurred_at": utc_time(START), "recorded_at": utc_now(),
+        "stripe_customer": "cus_1", "occurred_at": utc_time(START),
     }  # fmt: skip
     row = LedgerEntry(**defaults | values)
     store(row)

@@ -34,7 +34,8 @@ START = 1_790_000_000
 KINDS = {
     "subscriptions": "subscription", "invoices": "invoice", "customers": "customer", "charges": "charge",
     "refunds": "refund", "disputes": "dispute", "products": "product", "prices": "price",
-    "invoice_payments": "invoice_payment", "checkout.sessions": "checkout.session",
+    "invoice_payments": "invoice_payment", "checkout.sessions": "checkout.session", "coupons": "coupon",
+    "subscription_schedules": "subscription_schedule",
 }  # fmt: skip
 _numbers = count(1)
 
@@ -50,6 +51,8 @@ class FakeStripe:
         self.objects: dict[str, Obj] = {}
         self.calls: list[tuple[str, tuple[str, ...], Obj]] = []
         self.before: Callable[[str], None] = lambda _method: None
+        self.previews: dict[str, Obj] = {}
+        """Upcoming invoices by subscription; others can't be previewed here, so that their amounts are reckoned."""
         self.product("prod_patron", church_plan="patron", church_order="2")
         self.price("price_month", "prod_patron", 1200)
 
@@ -59,6 +62,8 @@ class FakeStripe:
         service, _, verb = method.rpartition(".")
         if verb == "list":
             return self._list(service, params)
+        if verb == "create_preview":
+            return self._preview(params["subscription"])
         found = self.objects.get(ids[0])
         if found is None or found["object"] != KINDS[service]:
             raise StripeRefusedError("resource_missing", "id", 404)
@@ -154,6 +159,11 @@ class FakeStripe:
             "dispute", f"dp_{next(_numbers)}", charge=charge["id"], amount=charge["amount"], currency="usd",
             status=status, balance_transactions=[{"amount": amount, "created": START + 9} for amount in moved],
         )  # fmt: skip
+
+    def _preview(self, subscription: str) -> Obj:
+        if subscription not in self.previews:
+            raise StripeRefusedError("url_invalid", None, 404)
+        return copy.deepcopy(self.previews[subscription])
 
     def _list(self, service: str, params: Obj) -> Obj:
         same = {

@@ -1,14 +1,19 @@
-"""Subscriptions: list them by status."""
+"""Subscriptions: list them by status, and end one."""
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer, section
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number, read_text
+from church.blueprints.admin.member_page import show_member
+from church.errors import ConflictError
 from church.models.billing import SubscriptionStatus
 from church.services import billing
+from church.web.error_pages import wants_json
+from church.web.forms import read_fields
 from church.web.rate_limits import limited
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 
@@ -17,10 +22,30 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def membership() -> Response:
-    """List the subscriptions, newest first; optionally those with one status."""
-    status = read_choice(SubscriptionStatus, "status")
+    """List the subscriptions, newest first; optionally those with one status, or of members with ``several``."""
+    status, several = read_choice(SubscriptionStatus, "status"), read_text("several") == "1"
     subscriptions = make_list_page(
-        billing.list_subscriptions(status=status, before_id=read_number("before"), limit=PAGE_SIZE + 1)
+        billing.list_subscriptions(status=status, several=several, before_id=read_number("before"), limit=PAGE_SIZE + 1)
     )
     data = {"subscriptions": subscriptions, "counts": billing.count_subscriptions()}
-    return render_answer("admin/membership.html", data, chosen=status, statuses=list(SubscriptionStatus))
+    return render_answer(
+        "admin/membership.html", data, chosen=status, several=several, statuses=list(SubscriptionStatus)
+    )
+
+
+@bp.post("/members/<ref>/subscriptions/end")
+@allow(ADMINS)
+@limited("account")
+def member_end_subscription(ref: str) -> Response:
+    """End the account's ``subscription`` when its period ends."""
+    sent = read_fields()
+    stripe_id = sent.text("subscription", 255)
+    sent.check()
+    try:
+        ends = billing.end_subscription(ref, stripe_id, current_actor())
+    except ConflictError as error:
+        if wants_json():
+            raise
+        return show_member(ref, str(error), error.status)
+    when = f" on {ends:%Y-%m-%d}" if ends else " with its period"
+    return respond_done(f"The subscription ends{when}.", url_for("admin.member", ref=ref), subscription=stripe_id)

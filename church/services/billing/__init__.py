@@ -10,6 +10,7 @@ from church.services.billing import account_data, reminders  # noqa: F401 - they
 from church.services.billing.admin_actions import (
     count_events,
     count_subscriptions,
+    end_subscription,
     find_event_id,
     list_events,
     list_subscriptions,
@@ -77,6 +78,7 @@ __all__ = [
     "count_unmatched",
     "dismiss_payment",
     "end_of_day",
+    "end_subscription",
     "export_ledger",
     "find_event_id",
     "grant_premium",

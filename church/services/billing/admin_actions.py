@@ -14,12 +14,14 @@ from church.errors import ConflictError, NotFoundError, UnavailableError
 from church.extensions import db
 from church.models import LedgerEntry, StripeEvent, Subscription, User
 from church.models.base import plain, utc_now
-from church.models.billing import ENDED_STATUSES, EntryKind
+from church.models.billing import CURRENT_STATUSES, ENDED_STATUSES, EntryKind
 from church.services import audit, money
 from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor
 from church.services.billing import presenters
+from church.services.billing.health import members_paying_twice
 from church.services.billing.presenters import GrantView
+from church.services.billing.stripe.plan_change_calls import end_with_period
 from church.services.billing.stripe.webhooks import Outcome, replay
 from church.services.entitlements import member_has_premium
 
@@ -35,6 +37,9 @@ class SubscriptionView:
     plan: str
     status: str
     price: str | None
+    """Of all items, before discounts and tax."""
+    renewal: str | None
+    """What the next invoice takes; None where nothing is taken, or that is unknown."""
     interval: str | None
     user_ref: str
     user_name: str
@@ -44,6 +49,14 @@ class SubscriptionView:
     cancel_at: datetime | None
     ended_at: datetime | None
     past_due_since: datetime | None
+    collection_paused: bool
+    by_hand: bool
+    """Whether the member pays invoices by hand."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the member has it now; several at once are all paid."""
+        return self.status in CURRENT_STATUSES
 
 
 @dataclass(frozen=True)
@@ -54,16 +67,32 @@ class MemberBilling:
     subscriptions: list[SubscriptionView]
     grants: list[GrantView]
 
+    @property
+    def current(self) -> list[SubscriptionView]:
+        """The subscriptions that the member has now."""
+        return [one for one in self.subscriptions if one.is_current]
+
 
 def list_subscriptions(
-    *, status: str | None = None, user_ref: str | None = None, before_id: int | None = None, limit: int = 50
+    *,
+    status: str | None = None,
+    user_ref: str | None = None,
+    several: bool = False,
+    before_id: int | None = None,
+    limit: int = 50,
 ) -> list[SubscriptionView]:
-    """List subscriptions, newest first; ``before_id`` is the last id of the page before."""
+    """List subscriptions, newest first; ``before_id`` is the last id of the page before.
+
+    ``several`` are the current ones of members who have more than one.
+    """
     query = select(Subscription, User.ref, User.name).join(User, User.id == Subscription.user_id)
     if status is not None:
         query = query.where(Subscription.status == status)
     if user_ref is not None:
         query = query.where(User.ref == user_ref)
+    if several:
+        current = Subscription.status.in_(CURRENT_STATUSES)
+        query = query.where(current, Subscription.user_id.in_(members_paying_twice()))
     with db.read() as session:
         found = session.execute(newest_first(query, Subscription.id, before_id, limit)).all()
     return [_subscription_view(row, ref, name) for row, ref, name in found]
@@ -78,6 +107,24 @@ def read_member_billing(ref: str) -> MemberBilling:
         premium = member_has_premium(session, user_id, utc_now())
     subscriptions = list_subscriptions(user_ref=ref)
     return MemberBilling(premium, subscriptions, presenters.list_grants(user_ref=ref))
+
+
+def end_subscription(ref: str, stripe_id: str, actor: Actor) -> datetime | None:
+    """Have Stripe end a member's subscription when its period ends. Returns when that is.
+
+    Raises UnknownMemberError, ConflictError for one that is no current one of this member or ends already, and the
+    errors of Stripe and the database. The audit entry is committed first, as a call may take long.
+    """
+    row = next((one for one in read_member_billing(ref).current if one.stripe_id == stripe_id), None)
+    if row is None:
+        raise ConflictError("This account has no such subscription now.")
+    if row.cancel_at is not None:
+        raise ConflictError(f"This subscription already ends on {row.cancel_at:%Y-%m-%d}.")
+    with db.write() as session:
+        user_id = session.scalars(select(User.id).where(User.ref == plain(ref))).one()
+        audit.record_by(session, "subscription.ended", actor, user_id, subscription=stripe_id)
+    end_with_period(stripe_id)
+    return row.current_period_end
 
 
 def count_subscriptions() -> dict[str, int]:
@@ -99,9 +146,11 @@ def count_active_subscriptions() -> list[tuple[str, str, int]]:
 
 def _subscription_view(row: Subscription, user_ref: str, user_name: str) -> SubscriptionView:
     price = None if row.amount is None else money.format_amount(row.amount, row.currency)
+    renewal = None if row.renewal_amount is None else money.format_amount(row.renewal_amount, row.currency)
     return SubscriptionView(
-        row.id, row.stripe_id, row.plan, row.status, price, row.interval, user_ref, user_name, row.started_at,
+        row.id, row.stripe_id, row.plan, row.status, price, renewal, row.interval, user_ref, user_name, row.started_at,
         row.current_period_start, row.current_period_end, row.cancel_at, row.ended_at, row.past_due_since,
+        row.collection_paused, row.collection_method == presenters.BY_HAND,
     )  # fmt: skip
 
 

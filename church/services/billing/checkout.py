@@ -29,10 +29,9 @@ from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import find_customer, had_subscription, list_current_subscriptions
 from church.services.billing.plans import find_price_for_sale
 from church.services.billing.stripe.client import BUDGET, StripeObject, gateway
-from church.services.billing.stripe.objects import get_id, get_list, get_nested, to_datetime
+from church.services.billing.stripe.objects import get_id, get_list, get_nested
 from church.services.sessions import SignedIn
 
-LIFETIME = timedelta(days=1)  # Stripe's default, until Stripe has given the time
 LONGEST_PENDING = timedelta(days=14)  # the longest that a slow payment takes
 KEY_LIFETIME = timedelta(minutes=2)
 """How long a row without a session is tried again with its key: Stripe repeats its first answer to that."""
@@ -112,13 +111,7 @@ def _prepare(member: SignedIn, stripe_price: str) -> _Order:
         pending = find_pending_checkout(session, member.user_id)
         if pending is not None:
             raise PaidAlreadyError(pending.stripe_session or "")
-        now = utc_now()
-        values = {
-            "ref": secrets.token_hex(12),
-            "stripe_price": stripe_price,
-            "created_at": now,
-            "expires_at": now + LIFETIME,
-        }
+        values = {"ref": secrets.token_hex(12), "stripe_price": stripe_price, "created_at": utc_now()}
         row = open_or_add_checkout(session, member.user_id, values)
         customer = find_customer(session, member.user_id)
         trial = 0 if had_subscription(session, member.user_id) else price.trial_days
@@ -141,7 +134,7 @@ def _open_session(member: SignedIn, order: _Order, stripe_price: str) -> str | N
         made = gateway().call("checkout.sessions.create", key=f"church-checkout-{row.ref}", **_params(member, order))
     except StripeRefusedError as error:
         return _refused(order, error)
-    if not store_session(row.id, made["id"], str(made["url"]), to_datetime(made.get("expires_at"))):
+    if not store_session(row.id, made["id"], str(made["url"])):
         with suppress(StripeRefusedError):  # a parallel request of ours has expired it
             gateway().call("checkout.sessions.expire", made["id"])
         raise OtherCheckoutError
@@ -266,13 +259,12 @@ def read_checkout(row_id: int) -> Checkout:
         return session.get_one(Checkout, row_id)
 
 
-def store_session(row_id: int, stripe_session: str, url: str, expires_at: datetime | None) -> bool:
+def store_session(row_id: int, stripe_session: str, url: str) -> bool:
     """Store the session that Stripe created; False if the row was closed meanwhile."""
-    until = {"expires_at": expires_at} if expires_at is not None else {}
     statement = (
         update(Checkout)
         .where(Checkout.id == row_id, Checkout.state == CheckoutState.OPEN.value)
-        .values(stripe_session=stripe_session, url=url, **until)
+        .values(stripe_session=stripe_session, url=url)
         .returning(Checkout.id)
     )
     with db.write() as session:

@@ -157,7 +157,7 @@ def _cancelled(session: Session, stripe_id: str, now: datetime) -> _Draft | None
     return _Draft("membership_cancelled", row.user_id, key, context)
 
 
-def _payment_failed(session: Session, stripe_id: str, facts: Facts, now: datetime) -> _Draft | None:
+def _payment_failed(session: Session, stripe_id: str, _facts: Facts, now: datetime) -> _Draft | None:
     invoice = session.scalars(select(Invoice).where(Invoice.stripe_id == stripe_id)).one_or_none()
     row = _find_subscription(session, invoice.stripe_subscription) if invoice is not None else None
     if invoice is None or row is None or invoice.status != "open" or row.status not in UNPAID_STATUSES:
@@ -168,14 +168,8 @@ def _payment_failed(session: Session, stripe_id: str, facts: Facts, now: datetim
         "amount": money.format_amount(invoice.amount_remaining, invoice.currency),
         "until": _day(until) if until is not None and now < until else "",
     }
-    template = "invoice_open" if _pays_by_invoice(facts, row.stripe_id) else "payment_failed"
+    template = "invoice_open" if row.collection_method == "send_invoice" else "payment_failed"
     return _Draft(template, row.user_id, f"unpaid:{stripe_id}", context)
-
-
-def _pays_by_invoice(facts: Facts, subscription: str) -> bool:
-    """Whether the member gets an invoice to pay: no card is charged, so none can fail."""
-    found, _ = facts.subscriptions.get(subscription, ({}, ""))
-    return found.get("collection_method") == "send_invoice"
 
 
 def _trial_ending(session: Session, stripe_id: str, _facts: Facts, now: datetime) -> _Draft | None:
@@ -250,9 +244,8 @@ def _next_plan(session: Session, row: Subscription) -> tuple[str, str]:
 
 
 def _price(row: Subscription) -> str:
-    """The price of the next period, such as "$12.00 a month"; empty where it is unknown."""
-    amount = row.renewal_amount if row.renewal_amount is not None else row.amount
-    return _format_price(amount, row.currency, row.interval, row.interval_count)
+    """What the next period takes, such as "$12.00 a month"; empty where nothing is taken, or that is unknown."""
+    return _format_price(row.renewal_amount, row.currency, row.interval, row.interval_count)
 
 
 def _format_price(amount: int | None, currency: str, interval: str | None, count: int) -> str:

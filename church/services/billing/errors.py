@@ -14,6 +14,8 @@ from __future__ import annotations
 from church.errors import ChurchError, ConflictError, UnavailableError
 
 _DOWN = "The payment service is not responding. Nothing was charged. Try again in a minute."
+_UNNAMED = "InvalidRequestError"
+"""The code of a refusal to which Stripe gave none."""
 _REFUSED = "The payment service refused this. Nothing was charged. Try again later."
 
 
@@ -39,6 +41,11 @@ class StripeRefusedError(ChurchError):
     def is_missing(self) -> bool:
         """Whether Stripe has no such object."""
         return self.code == "resource_missing" or self.http_status == 404
+
+    @property
+    def is_about_expansion(self) -> bool:
+        """Whether Stripe, or a stand-in for it, may have refused only to expand a property."""
+        return self.http_status == 400 and (self.code == _UNNAMED or (self.param or "").startswith("expand"))
 
     @property
     def reason(self) -> str:

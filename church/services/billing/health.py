@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from church.config import Settings
 from church.database import database_now
-from church.models import Product, StripeEvent
-from church.models.billing import EventState
+from church.models import Product, StripeEvent, Subscription
+from church.models.billing import CURRENT_STATUSES, EventState
 from church.services.billing.unmatched_payments import count_open_unmatched
 
 LATELY = timedelta(days=1)
 _OFF = "off: STRIPE_SECRET_KEY is not set, so nobody can pay"
+_TWICE = "open /admin/membership?several=1, ask the member which one to keep, and end the other on the member's page"
 _REPLAY = "find the cause at /admin/membership/events, fix it, then run flask church stripe replay --failed"
 _ASSIGN = "assign or dismiss them at /admin/membership/unmatched"
 
@@ -30,6 +31,8 @@ class PaymentFacts:
     plans: int
     unmatched: int = 0
     """Payments for a plan whose payer is no member, which an admin has to decide about."""
+    paying_twice: int = 0
+    """Members with several subscriptions at once, of which each is paid."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,14 @@ def read_payment_facts(session: Session) -> PaymentFacts:
         last_webhook=session.scalar(select(func.max(StripeEvent.received_at))),
         plans=session.scalar(select(func.count(Product.plan.distinct())).where(Product.active)) or 0,
         unmatched=count_open_unmatched(session),
+        paying_twice=session.scalar(select(func.count()).select_from(members_paying_twice().subquery())) or 0,
     )
+
+
+def members_paying_twice() -> Select[Any]:
+    """Select the ids of accounts with more than one current subscription."""
+    current = Subscription.status.in_(CURRENT_STATUSES)
+    return select(Subscription.user_id).where(current).group_by(Subscription.user_id).having(func.count() > 1)
 
 
 def check_payments(settings: Settings, facts: PaymentFacts) -> PaymentHealth:
@@ -61,6 +71,8 @@ def check_payments(settings: Settings, facts: PaymentFacts) -> PaymentHealth:
         parts.append(f"{facts.failed} event{'s' * (facts.failed > 1)} failed within a day")
     if facts.unmatched:
         parts.append(f"{facts.unmatched} payment{'s' * (facts.unmatched > 1)} without a member")
+    if facts.paying_twice:
+        parts.append(f"{facts.paying_twice} member{'s' * (facts.paying_twice > 1)} with several subscriptions")
     for applies, state, finding, fix in _problems(settings, facts):
         if applies:
             return PaymentHealth(state, "; ".join(filter(None, (*parts, finding))), fix)
@@ -81,6 +93,7 @@ def _problems(settings: Settings, facts: PaymentFacts) -> tuple[tuple[bool, Lite
         (not settings.production and kind == "live", "warn", "payments are real", "use a test key for development"),
         (facts.last_webhook is None, "warn", "", start if settings.till else endpoint),
         (facts.plans == 0, "warn", "no plans for sale", start if settings.till else label),
+        (facts.paying_twice > 0, "warn", "", _TWICE),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from church.models import Customer, Grant, Invoice, Price, Product, Subscription
 from church.models.billing import CURRENT_STATUSES
+from church.services.billing.plans import amount_in
 from church.services.entitlements import SubscriptionFacts, has_premium
 
 
@@ -26,27 +27,43 @@ class MembershipData:
     plan_name: str
     next_plan_name: str
     next_amount: int | None
+    """What the plan that a schedule changes to costs by its price, with the items that stay."""
     had_one: bool
     """Whether the member ever had a subscription."""
+    others: tuple[MembershipData, ...] = ()
+    """Each further subscription that the member has, and may pay for; newest first."""
 
 
 def load_membership(session: Session, user_id: int, now: datetime, grace_days: int) -> MembershipData:
     """Load everything the billing pages need about a member; each query uses an index."""
     rows = session.scalars(select(Subscription).where(Subscription.user_id == user_id)).all()
     current = [row for row in rows if row.status in CURRENT_STATUSES]
-    best = max(current, key=lambda row: (_has_premium(row, now, grace_days), row.created_at, row.id), default=None)
+    current.sort(key=lambda row: (_has_premium(row, now, grace_days), row.created_at, row.id), reverse=True)
+    best = current[0] if current else None
     grants = select(Grant).where(Grant.user_id == user_id, Grant.revoked_at.is_(None), Grant.until > now)
-    name = _find_plan_name(session, best.stripe_product) if best else ""
-    next_name, next_amount = _find_next_plan(session, best) if best and best.next_price else ("", None)
-    return MembershipData(
-        subscription=best,
+    main = _load_subscription(session, best)
+    return replace(
+        main,
         grant=session.scalars(grants.order_by(Grant.until.desc()).limit(1)).first(),
         customer=find_customer(session, user_id),
-        invoice=_find_invoice(session, best) if best else None,
-        plan_name=name or (best.plan.capitalize() if best else ""),
+        had_one=bool(rows),
+        others=tuple(_load_subscription(session, row) for row in current[1:]),
+    )
+
+
+def _load_subscription(session: Session, row: Subscription | None) -> MembershipData:
+    """Load what belongs to one subscription: its plan, the next one, and its invoice."""
+    name = _find_plan_name(session, row.stripe_product) if row else ""
+    next_name, next_amount = _find_next_plan(session, row) if row and row.next_price else ("", None)
+    return MembershipData(
+        subscription=row,
+        grant=None,
+        customer=None,
+        invoice=_find_invoice(session, row) if row else None,
+        plan_name=name or (row.plan.capitalize() if row else ""),
         next_plan_name=next_name,
         next_amount=next_amount,
-        had_one=bool(rows),
+        had_one=row is not None,
     )
 
 
@@ -65,6 +82,11 @@ def list_current_subscriptions(session: Session, user_id: int) -> Sequence[Subsc
     return session.scalars(
         select(Subscription).where(Subscription.user_id == user_id, Subscription.status.in_(CURRENT_STATUSES))
     ).all()
+
+
+def compute_add_ons(row: Subscription) -> int:
+    """Return what the items beside the plan's cost in a period, before discounts."""
+    return row.amount - row.plan_amount if row.amount is not None and row.plan_amount is not None else 0
 
 
 def find_product(session: Session, price: Price) -> Product | None:
@@ -95,5 +117,6 @@ def _find_next_plan(session: Session, row: Subscription) -> tuple[str, int | Non
     price = session.scalars(select(Price).where(Price.stripe_id == row.next_price)).first()
     if price is None:
         return "", None
-    amount = None if price.amount is None else price.amount * row.quantity
+    unit = amount_in(price, row.currency)
+    amount = None if unit is None else unit * row.quantity + compute_add_ons(row)
     return _find_plan_name(session, price.stripe_product), amount

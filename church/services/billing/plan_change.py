@@ -20,8 +20,13 @@ from church.models.base import utc_now
 from church.models.billing import PAID_STATUSES
 from church.services import money
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
-from church.services.billing.membership import MembershipData, find_product, load_membership
-from church.services.billing.plans import find_price, find_price_for_sale
+from church.services.billing.membership import (
+    MembershipData,
+    compute_add_ons,
+    find_product,
+    load_membership,
+)
+from church.services.billing.plans import amount_in, find_price, find_price_for_sale
 from church.services.billing.stripe.apply_to_database import refresh_subscription
 from church.services.billing.stripe.plan_change_calls import (
     ChangeCost,
@@ -30,6 +35,7 @@ from church.services.billing.stripe.plan_change_calls import (
     move_later,
     move_now,
     preview,
+    preview_renewal,
 )
 from church.services.sessions import SignedIn
 
@@ -57,7 +63,7 @@ class ChangePreview:
     plan_name: str
     interval: str
     amount: str
-    """The price of each period."""
+    """What each period takes, with all items of the subscription."""
     due: str
     """Due right now."""
     pays: bool
@@ -91,12 +97,13 @@ def preview_change(member: SignedIn, stripe_price: str) -> ChangePreview:
     change = _load(member, stripe_price)
     row, at = change.row, _time_in_period(change.row)
     cost = preview(row, stripe_price, at) if change.kind == "now" else ChangeCost(0, 0, row.currency, None)
+    each = preview_renewal(row, stripe_price)
     return ChangePreview(
         kind=change.kind,
         price=stripe_price,
         plan_name=change.product.name,
         interval=str(change.price.interval),
-        amount=money.format_amount((change.price.amount or 0) * row.quantity, change.price.currency),
+        amount=money.format_amount(change.list_amount if each is None else each, row.currency),
         due=money.format_amount(cost.due, cost.currency),
         pays=cost.due > 0,
         credit=money.format_amount(cost.credit, cost.currency) if cost.credit else "",
@@ -148,6 +155,11 @@ class _Change:
     """The price of the change that is scheduled so far."""
 
     @property
+    def list_amount(self) -> int:
+        """The price of each period before discounts, with the items that stay beside the plan's."""
+        return (amount_in(self.price, self.row.currency) or 0) * self.row.quantity + compute_add_ons(self.row)
+
+    @property
     def when(self) -> datetime | None:
         """When the plan changes; None for now, and for a plan that stays."""
         return self.row.current_period_end if self.kind == "later" else None
@@ -162,10 +174,11 @@ def _load(member: SignedIn, stripe_price: str) -> _Change:
         product = find_product(session, price) if price is not None else None
         next_price = data.subscription.next_price if data.subscription is not None else None
         former = find_price(session, next_price) if next_price else None
+        present = find_price(session, data.subscription.stripe_price or "") if data.subscription is not None else None
     row = _changeable(data)
-    if price is None or product is None or price.amount is None or price.currency != row.currency:
+    if price is None or product is None or amount_in(price, row.currency) is None:
         raise FieldErrors({"price": "This plan is not available."})
-    return _Change(_kind(row, price), row, price, product, former)
+    return _Change(_kind(row, price, present), row, price, product, former)
 
 
 def _find_price(session: Session, row: Subscription | None, stripe_price: str) -> Price | None:
@@ -181,25 +194,37 @@ def _changeable(data: MembershipData) -> Subscription:
         raise ConflictError("You have no subscription to change. Choose a plan to subscribe.")
     if row.cancel_at is not None:
         raise ConflictError("Your plan is cancelled. Resume it first, then change it.")
+    if row.collection_paused:
+        raise ConflictError("Payments for your plan are paused. Change it once they go on.")
+    if row.stripe_item is None:
+        raise ConflictError("Your plan can't be changed here. Ask us to change it.")
     if row.status not in PAID_STATUSES:
         raise ConflictError("Your last payment is due. Pay it first, then change the plan.")
     return row
 
 
-def _kind(row: Subscription, price: Price) -> str:
+def _kind(row: Subscription, price: Price, present: Price | None) -> str:
     if price.stripe_id == row.stripe_price:
         if row.next_price is None:
             raise ConflictError("This is already your plan.")
         return "keep"
     if row.status == "trialing":
         return "now"
-    more = _per_year(price.amount, price.interval, price.interval_count) > _per_year(
-        row.amount, row.interval, row.interval_count
+    more = _per_year(amount_in(price, row.currency), price.interval, price.interval_count) > _per_year(
+        _unit_amount(row, present), row.interval, row.interval_count
     )
     return "now" if more and price.stripe_product != row.stripe_product else "later"
 
 
-def _per_year(amount: int | None, interval: str | None, count: int) -> float:
+def _unit_amount(row: Subscription, present: Price | None) -> float | None:
+    """Return what one of the plan costs now, without add-ons."""
+    amount = amount_in(present, row.currency) if present is not None else None
+    if amount is None and row.plan_amount is not None:
+        return row.plan_amount / max(row.quantity, 1)
+    return amount
+
+
+def _per_year(amount: float | None, interval: str | None, count: int) -> float:
     return (amount or 0) * _PER_YEAR.get(interval or "", 1) / max(count, 1)
 
 

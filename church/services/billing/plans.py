@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -73,18 +73,25 @@ def find_price(session: Session, stripe_id: str) -> Price | None:
     return session.scalars(select(Price).where(Price.stripe_id == stripe_id)).one_or_none()
 
 
+def amount_in(price: Price, currency: str) -> int | None:
+    """Return the amount of a price in ``currency``, which may be one of several; None where it has none."""
+    amount = price.amount if price.currency == currency else price.currency_amounts.get(currency)
+    return amount if isinstance(amount, int) else None
+
+
 def _list_plans(session: Session, currency: str | None) -> list[PlanView]:
     products = session.scalars(select(Product).where(Product.active)).all()
     prices = session.scalars(select(Price).where(Price.active).order_by(Price.created_at, Price.id)).all()
     sold = {product.stripe_id for product in products}
     simple = [price for price in prices if price.stripe_product in sold and _is_simple(price)]
     chosen = _choose_currency(simple, currency)
-    in_currency = [price for price in simple if price.currency == chosen]
-    found = [(product, views) for product in products if (views := _newest_prices(product, in_currency))]
+    views = {price.stripe_id: view for price in simple if chosen and (view := _price_view(price, chosen)) is not None}
+    offered = [price for price in simple if price.stripe_id in views]
+    found = [(product, own) for product in products if (own := _newest_prices(product, offered, views))]
     found.sort(key=lambda pair: (pair[0].position, pair[1][0].amount, pair[0].id))
     return [
-        PlanView(product.plan, product.name, product.description, tuple(map(str, product.features)), views)
-        for product, views in found[:MOST_PLANS]
+        PlanView(product.plan, product.name, product.description, tuple(map(str, product.features)), own)
+        for product, own in found[:MOST_PLANS]
     ]
 
 
@@ -93,25 +100,29 @@ def _is_simple(price: Price) -> bool:
     return price.amount is not None and price.interval in INTERVALS and price.interval_count == 1
 
 
-def _choose_currency(prices: Iterable[Price], wanted: str | None) -> str | None:
+def _choose_currency(prices: Collection[Price], wanted: str | None) -> str | None:
     count = Counter(price.currency for price in prices)
-    if wanted in count:
+    if wanted is not None and any(amount_in(price, wanted) is not None for price in prices):
         return wanted
     return min(count, key=lambda name: (-count[name], name), default=None)
 
 
-def _newest_prices(product: Product, prices: Iterable[Price]) -> tuple[PriceView, ...]:
+def _newest_prices(product: Product, prices: Iterable[Price], views: Mapping[str, PriceView]) -> tuple[PriceView, ...]:
     """Return the newest price of each interval: at Stripe, a new amount is a new price."""
-    newest = {price.interval: _price_view(price) for price in prices if price.stripe_product == product.stripe_id}
+    own = [price for price in prices if price.stripe_product == product.stripe_id]
+    newest = {price.interval: views[price.stripe_id] for price in own}
     return tuple(newest[interval] for interval in INTERVALS if interval in newest)
 
 
-def _price_view(price: Price) -> PriceView:
+def _price_view(price: Price, currency: str) -> PriceView | None:
+    amount = amount_in(price, currency)
+    if amount is None:
+        return None
     return PriceView(
         stripe_id=price.stripe_id,
         interval=str(price.interval),
-        amount=price.amount or 0,
-        currency=price.currency,
+        amount=amount,
+        currency=currency,
         trial_days=price.trial_days,
         tax=_TAX.get(price.tax_behavior, _TAX_UNKNOWN),
     )

@@ -6,7 +6,7 @@ All is read from the database, so no page waits for Stripe.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, and_, case, func, select
@@ -26,6 +26,9 @@ from church.services.entitlements import SubscriptionFacts, grace_end
 _NONE = "No subscription"
 _FAR = 330  # days; a date further away is shown with its year
 _MOST_INVOICES = 100
+_OLD = timedelta(days=1)  # an amount that is older than the rest of its row is shown with its day
+BY_HAND = "send_invoice"
+"""The collection method of a payer who pays invoices by hand."""
 _INVOICE_STATES = {"paid": "Paid", "open": "Open", "void": "Void", "uncollectible": "Not collected"}
 
 
@@ -37,11 +40,28 @@ class Banner:
     pay_url: str | None = None
     way: str = "Pay invoice"
     """Text of the link to that page."""
+    by_card: bool = True
+    """Whether another card may help; not for a payer who pays invoices by hand."""
+
+
+@dataclass(frozen=True)
+class OwnSubscription:
+    """One of several subscriptions that a member has at once."""
+
+    stripe_id: str
+    plan_name: str
+    sentence: str
+    premium: bool
+    is_ending: bool
+    """Whether it ends by itself, so that nothing is left to do."""
 
 
 @dataclass(frozen=True)
 class MembershipStatus:
-    """``state`` is none, trialing, active, ending, changing, past_due, closed, paused or complimentary."""
+    """``state`` is none, trialing, active, ending, changing, uncollected, past_due, closed, paused or complimentary.
+
+    ``uncollected`` has premium while payments are paused; ``paused`` has none until a card is added.
+    """
 
     state: str
     sentence: str
@@ -58,6 +78,8 @@ class MembershipStatus:
     can_change: bool = False
     had_trial: bool = False
     banner: Banner | None = None
+    subscriptions: tuple[OwnSubscription, ...] = ()
+    """All that the member has, this one first, where there are several: each is paid until it is ended."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +122,25 @@ def describe_membership(data: MembershipData, now: datetime, grace_days: int) ->
         if customer and customer.card_last4
         else None,
         has_portal=customer is not None,
-        can_change=row is not None and row.status in PAID_STATUSES and row.cancel_at is None,
+        can_change=row is not None and _can_change(row),
         had_trial=data.had_one,
         banner=_banner(row, data, now, grace_days) if row else None,
+        subscriptions=_describe_all(data, now, grace_days) if data.others else (),
     )
+
+
+def _can_change(row: Subscription) -> bool:
+    return row.status in PAID_STATUSES and row.cancel_at is None and not row.collection_paused
+
+
+def _describe_all(data: MembershipData, now: datetime, grace_days: int) -> tuple[OwnSubscription, ...]:
+    views = []
+    for each in (data, *data.others):
+        if (row := each.subscription) is not None:
+            _, sentence, premium = _describe(row, each, now, grace_days)
+            view = OwnSubscription(row.stripe_id, each.plan_name, sentence, premium, row.cancel_at is not None)
+            views.append(view)
+    return tuple(views)
 
 
 def _describe(row: Subscription, data: MembershipData, now: datetime, grace_days: int) -> tuple[str, str, bool]:
@@ -111,36 +148,54 @@ def _describe(row: Subscription, data: MembershipData, now: datetime, grace_days
     if row.status == "paused":
         return "paused", "Paused; add a card to resume", False
     if row.status not in PAID_STATUSES:
+        problem = "Invoice open" if row.collection_method == BY_HAND else "Payment failed"
         until = grace_end(SubscriptionFacts(row.status, row.past_due_since), grace_days)
         if until is not None and now < until:
-            return "past_due", f"Payment failed; premium until {_day(until, now)}", True
-        return "closed", "Payment failed; no premium until you pay", False
+            return "past_due", f"{problem}; premium until {_day(until, now)}", True
+        return "closed", f"{problem}; no premium until you pay", False
     return (*_describe_paid(row, data, now), True)
 
 
 def _describe_paid(row: Subscription, data: MembershipData, now: datetime) -> tuple[str, str]:
     if row.cancel_at is not None:
         return "ending", f"Ends {_day(row.cancel_at, now)}"
+    if row.collection_paused:
+        return "uncollected", f"Payments are paused{f' until {_day(row.resumes_at, now)}' if row.resumes_at else ''}"
+    cost = _cost(row, now)
     if row.next_price is not None and row.next_price_at is not None:
-        cost = f", {money.format_amount(data.next_amount, row.currency)}" if data.next_amount is not None else ""
-        return "changing", f"Changes to {data.next_plan_name or 'another plan'} {_day(row.next_price_at, now)}{cost}"
-    cost = _cost(row)
+        return "changing", _describe_change(row, data, row.next_price_at, now)
     if row.status == "trialing" and row.trial_end is not None:
         return "trialing", f"Trial until {_day(row.trial_end, now)}{f', then {cost}' if cost else ''}"
-    when = f" {_day(row.current_period_end, now)}" if row.current_period_end else ""
-    return "active", f"Renews{when}{f', {cost}' if cost else ''}"
+    at = row.renewal_at or row.current_period_end
+    when = f" {_day(at, now)}" if at else ""
+    by_hand = ", by invoice" if row.collection_method == BY_HAND else ""
+    return "active", f"Renews{when}{f', {cost}' if cost else ''}{by_hand}"
 
 
-def _cost(row: Subscription) -> str:
-    amount = row.renewal_amount if row.renewal_amount is not None else row.amount
-    return money.format_amount(amount, row.currency) if amount is not None else ""
+def _describe_change(row: Subscription, data: MembershipData, at: datetime, now: datetime) -> str:
+    """Describe a scheduled change, with what Stripe will take then, or else the price."""
+    amount = row.renewal_amount if row.renewal_amount is not None and row.renewal_at == at else data.next_amount
+    cost = f", {money.format_amount(amount, row.currency)}" if amount is not None else ""
+    return f"Changes to {data.next_plan_name or 'another plan'} {_day(at, now)}{cost}"
+
+
+def _cost(row: Subscription, now: datetime) -> str:
+    """What the next invoice takes, with the day of an answer that could not be renewed; empty where it is unknown."""
+    if row.renewal_amount is None:
+        return ""
+    asked_at = row.renewal_asked_at
+    is_old = asked_at is not None and row.fetched_at - asked_at > _OLD
+    since = f" as of {_day(asked_at, now)}" if is_old and asked_at is not None else ""
+    return money.format_amount(row.renewal_amount, row.currency) + since
 
 
 def _banner(row: Subscription, data: MembershipData, now: datetime, grace_days: int) -> Banner | None:
-    invoice = data.invoice
-    pay_url = invoice.hosted_url if invoice is not None and invoice.status == "open" else None
+    invoice = data.invoice if data.invoice is not None and data.invoice.status == "open" else None
+    pay_url = invoice.hosted_url if invoice is not None else None
     if row.status == "paused":
         return Banner("Your trial is over and no card is on file. Add a card to get premium back.")
+    if row.collection_method == BY_HAND:
+        return _invoice_banner(row, invoice, now, grace_days) if invoice is not None else None
     if invoice is not None and invoice.problem == "action_required":
         return Banner("Your bank needs you to confirm your last payment.", pay_url, "Confirm payment")
     if row.status not in UNPAID_STATUSES:
@@ -149,6 +204,18 @@ def _banner(row: Subscription, data: MembershipData, now: datetime, grace_days: 
     if until is not None and now < until:
         return Banner(f"Your last payment failed. You keep premium until {_day(until, now)}.", pay_url)
     return Banner("Your last payment failed. Pay it to get premium back.", pay_url)
+
+
+def _invoice_banner(row: Subscription, invoice: Invoice, now: datetime, grace_days: int) -> Banner:
+    """Ask for an invoice that is paid by hand: nothing was charged, so nothing has failed."""
+    amount = money.format_amount(invoice.amount_remaining, invoice.currency)
+    due = f", due {_day(invoice.due_at, now)}" if invoice.due_at is not None else ""
+    words = f"Your invoice of {amount} is open{due}."
+    if row.status in UNPAID_STATUSES:
+        until = grace_end(SubscriptionFacts(row.status, row.past_due_since), grace_days)
+        keeps = until is not None and now < until
+        words += f" You keep premium until {_day(until, now)}." if until and keeps else " Pay it to get premium back."
+    return Banner(words, invoice.hosted_url, by_card=False)
 
 
 def _day(at: datetime, now: datetime) -> str:
@@ -167,12 +234,17 @@ def list_invoices(user_id: int) -> list[InvoiceView]:
             number=row.number or row.stripe_id,
             date=row.created_at,
             total=money.format_amount(row.total, row.currency),
-            state=_INVOICE_STATES.get(row.status, row.status),
+            state=_describe_invoice(row),
             hosted_url=row.hosted_url,
             pdf_url=row.pdf_url,
         )
         for row in rows
     ]
+
+
+def _describe_invoice(row: Invoice) -> str:
+    state = _INVOICE_STATES.get(row.status, row.status)
+    return f"{state}, due {row.due_at.day} {row.due_at:%B %Y}" if row.status == "open" and row.due_at else state
 
 
 # -- back from the checkout -------------------------------------------------------------------------------------------

@@ -79,13 +79,13 @@ def keep_payment(session: Session, payer: UnmatchedPayer, now: datetime) -> None
     same_payer = update(UnmatchedPayment).where(UnmatchedPayment.stripe_customer == payer.customer)
     address = {name: values[name] for name in ("email", "email_key")}
     session.execute(same_payer.values(**address).execution_options(synchronize_session=False))
-    user = owners.find_confirmed(session, values["email_key"])
+    user = owners.find_confirmed(session, payer.email)
     if user is not None:
         _match(session, payer.customer, user)
 
 
 def _values(payer: UnmatchedPayer, now: datetime) -> dict[str, Any]:
-    columns = subscription_values(payer.subscription, payer.plan)
+    columns = subscription_values(payer.subscription, payer.plan, payer.item)
     kept = {name: columns[name] for name in ("status", "plan", "amount", "currency", "interval", "started_at")}
     ended = (columns["ended_at"] or now) if columns["status"] in ENDED_STATUSES else None
     address = {"email": payer.email, "email_key": owners.address_key(payer.email)}
@@ -129,7 +129,7 @@ def _match(session: Session, customer: str, user: User) -> None:
 def _give(session: Session, customer: str, user_id: int) -> None:
     """Make a customer the member's: later events find it, and a job loads what was paid before."""
     now = database_now(session)
-    row = {"stripe_id": customer, "user_id": user_id, "delinquent": False, "created_at": now}
+    row = {"stripe_id": customer, "user_id": user_id, "created_at": now}
     add_once(session, Customer, "stripe_id", row)
     session.execute(
         delete(UnmatchedPayment)
@@ -181,7 +181,7 @@ def tidy_payments(_payload: dict[str, Any]) -> None:
     for ids in find_in_batches(db, UnmatchedPayment.id, confirmed.exists()):
         with db.write() as session:
             for row in session.scalars(select(UnmatchedPayment).where(UnmatchedPayment.id.in_(ids))).all():
-                user = owners.find_confirmed(session, row.email_key)
+                user = owners.find_confirmed(session, row.email)
                 if user is not None:
                     _match(session, row.stripe_customer, user)
     old = [UnmatchedPayment.ended_at < utc_now() - KEEP_ENDED]

@@ -251,7 +251,7 @@ def _on_sqlite(pieces: Sequence[Piece], levels: Collection[str], limit: int) -> 
     index: ColumnElement[Any] = raw("page_texts_fts")
     unspaced = any(piece.letters for piece in pieces)
     marked = func.snippet(index, 3, MARK_START, MARK_END, "…", _SNIPPET_WORDS)
-    found = (
+    found: Select[Any] = (
         select(PageText.slug, (PageText.id if unspaced else marked).label("snippet"))
         .select_from(PageText)
         .join(_FTS, raw("page_texts_fts.rowid") == PageText.id)

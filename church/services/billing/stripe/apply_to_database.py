@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Select, Update, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
+from church import jobs
 from church.database import database_now
 from church.database.upsert import add_once
 from church.errors import UnavailableError
@@ -27,13 +28,12 @@ from church.services import live_broadcast
 from church.services.billing import emails
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe.client import StripeObject, gateway
-from church.services.billing.stripe.fetch import Facts, Fetcher
+from church.services.billing.stripe.fetch import Facts, FetchedSubscription, Fetcher
 from church.services.billing.stripe.ledger_entries import book_entries
 from church.services.billing.stripe.objects import (
     card_values,
     customer_values,
     first_datetime,
-    get_id,
     get_nested,
     invoice_values,
     price_values,
@@ -43,11 +43,14 @@ from church.services.billing.stripe.objects import (
 
 log = logging.getLogger("church.stripe")
 
+REFRESH = "billing.renewals"
+"""The job that asks Stripe what subscriptions pay, where that is not known any more."""
 Projected = type[Customer | Invoice | Price | Product | Subscription]
 Row = dict[str, Any]
 _SETTLED = frozenset({"paid", "void"})
 _SHOWN = frozenset({"status", "plan", "cancel_at", "next_price"})
 """Changes of a subscription that the member's open pages are notified of; a renewal is none."""
+_RENEWAL = frozenset({"renewal_amount", "renewal_at", "renewal_asked_at", "renewal_basis"})
 _NEVER_PAID = frozenset({"incomplete", "incomplete_expired"})
 _NO_CARD = {"card_brand": None, "card_last4": None, "card_expires": None}
 
@@ -95,7 +98,10 @@ class _Writer:
         for stripe_id, (product, plan) in self._facts.products.items():
             self._put(Product, stripe_id, {**product_values(product), "plan": plan})
         for stripe_id, price in self._facts.prices.items():
+            before = self._done.changed
             self._put(Price, stripe_id, price_values(price))
+            if self._done.changed > before:
+                self._ask_again(stripe_id)
         for stripe_id, (price, product, plan) in self._facts.sold.items():
             if self._session.scalars(_select_id(Price.__table__), {"name": stripe_id}).first() is None:
                 self._put(Product, product["id"], {**product_values(product), "plan": plan})
@@ -105,16 +111,28 @@ class _Writer:
         for stripe_id in self._facts.gone_prices:
             self._put(Price, stripe_id, {"active": False})
 
+    def _ask_again(self, stripe_price: str) -> None:
+        """Have Stripe asked again what the subscriptions with a changed price pay."""
+        query = select(Subscription.id).where(
+            Subscription.stripe_price == stripe_price,
+            Subscription.status.not_in(ENDED_STATUSES),
+            Subscription.renewal_asked_at.is_not(None),
+        )
+        ids = self._session.scalars(query).all()
+        if ids:
+            self._session.execute(update(Subscription).where(Subscription.id.in_(ids)).values(renewal_asked_at=None))
+            jobs.enqueue(self._session, REFRESH, {}, unique_key=REFRESH)
+
     def write_membership(self, customer_id: str, owner_id: int) -> None:
         customer = self._lock(customer_id, owner_id)
         if (found := self._facts.customer) is not None:
             gone = {"deleted_at": customer["deleted_at"] or self.now, **_NO_CARD} if found.get("deleted") else {}
             self._update(Customer, customer, gone or customer_values(found))
         owner = {"customer_id": customer["id"], "user_id": customer["user_id"]}
-        for stripe_id, (subscription, plan) in self._facts.subscriptions.items():
-            values = subscription_values(subscription, plan) | owner
+        for stripe_id, fetched in self._facts.subscriptions.items():
+            values = self._subscription_values(fetched) | owner
             if self._put(Subscription, stripe_id, values) and values["ended_at"] is None:
-                self._set(Customer, customer, card_values(subscription.get("default_payment_method")))
+                self._set(Customer, customer, card_values(fetched.found.get("default_payment_method")))
         for stripe_id, invoice in self._facts.invoices.items():
             self._put(Invoice, stripe_id, invoice_values(invoice) | owner)
         if found is not None and found.get("deleted"):
@@ -129,12 +147,21 @@ class _Writer:
             values = {"status": "canceled", "ended_at": self.now, "canceled_at": canceled_at or self.now}
             self._put(Subscription, stripe_id, values)
 
+    def _subscription_values(self, fetched: FetchedSubscription) -> Row:
+        found, plan, item_id, plan_prices, renewal = fetched
+        values = subscription_values(found, plan, item_id, plan_prices)
+        if renewal is None:
+            return values
+        asked_at = self._facts.started_at if renewal.is_sure else None
+        values |= {"renewal_amount": renewal.amount, "renewal_at": renewal.at, "renewal_basis": renewal.basis}
+        return {**values, "renewal_asked_at": asked_at}
+
     def _lock(self, stripe_id: str, owner_id: int) -> Row:
         """Lock the customer's row, added if it is new: all writers of one customer take turns."""
         found = self._load(Customer, stripe_id)
         if found is None:
             created = first_datetime((self._facts.customer or {}).get("created"), int(self.now.timestamp()))
-            row = {"stripe_id": stripe_id, "user_id": owner_id, "delinquent": False, "created_at": created}
+            row = {"stripe_id": stripe_id, "user_id": owner_id, "created_at": created}
             self._done.new_customer = add_once(self._session, Customer, "stripe_id", row) is not None
             found = self._load(Customer, stripe_id)
         return found or {}
@@ -166,6 +193,8 @@ class _Writer:
         if since and new_since and not self._is_settled(stored["latest_invoice"]):
             # While the former invoice is unpaid, a further one does not restart the grace period.
             values = {**values, "past_due_since": min(since, new_since)}
+        if _is_older_amount_better(stored, values):
+            values = {name: value for name, value in values.items() if name not in _RENEWAL}
         self._done.changed += self._set(model, stored, values, fetched_at=self._facts.started_at)
         return True
 
@@ -187,6 +216,12 @@ class _Writer:
             self.after[row["stripe_id"]] = row
         if model is Subscription and row["status"] not in _NEVER_PAID and not _SHOWN.isdisjoint(changed):
             self._done.members.add(row["user_id"])
+
+
+def _is_older_amount_better(stored: Row, values: Row) -> bool:
+    """Whether Stripe did not tell the amount now, and told it before for the same items, discounts and period."""
+    told = "renewal_basis" in values and values["renewal_asked_at"] is not None
+    return not told and bool(stored.get("renewal_basis")) and stored["renewal_basis"] == values.get("renewal_basis")
 
 
 # Built once and of the tables, because the ORM's way takes several times as long for each event.
@@ -233,7 +268,6 @@ def settle_checkout(session: Session, found: StripeObject, *, payment_failed: bo
     if state.value == row.state:
         return False
     row.state, row.stripe_session = state.value, found["id"]
-    row.stripe_subscription = get_id(found.get("subscription"))
     row.finished_at = None if row.state in _UNFINISHED else utc_now()
     return True
 
@@ -248,8 +282,11 @@ def _checkout_state(found: StripeObject, *, payment_failed: bool) -> CheckoutSta
     return CheckoutState.FAILED if payment_failed else CheckoutState.PENDING
 
 
-def refresh_subscription(stripe_subscription: str) -> bool:
-    """Fetch and store a subscription now. False if that fails: its webhook will bring the same."""
+def refresh_subscription(stripe_subscription: str, *, stop_if_down: bool = False) -> bool:
+    """Fetch and store a subscription now. False if that fails: its webhook will bring the same.
+
+    With ``stop_if_down``, raises StripeDownError and the database's errors instead.
+    """
     try:
         with db.read() as session:
             fetcher = Fetcher(gateway(), database_now(session))
@@ -257,6 +294,8 @@ def refresh_subscription(stripe_subscription: str) -> bool:
         with db.write() as session:
             apply_facts(session, facts)
     except (NotOursError, StripeRefusedError, UnavailableError) as error:
+        if stop_if_down and isinstance(error, UnavailableError):
+            raise
         log.warning(
             "subscription not refreshed",
             extra={"event": "stripe.not_refreshed", "reason": getattr(error, "reason", str(error))},

@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any
 
 from church.models.base import plain
-from church.services.billing.stripe.objects import get_id, get_nested
+from church.services.billing.stripe.objects import get_id, get_nested, subscription_of_invoice
 
 LARGEST_PAYLOAD = 256 * 1024  # bytes of a payload that is kept
 
@@ -27,11 +27,16 @@ HANDLED = frozenset(
         "customer.subscription.trial_will_end",
         *(f"invoice.{what}" for what in ("paid", "payment_failed", "payment_action_required")),
         *(f"invoice.{what}" for what in ("finalization_failed", "voided", "marked_uncollectible")),
+        *(f"invoice.{what}" for what in ("sent", "overdue", "upcoming")),
         "invoice_payment.paid",
         "charge.refunded",
         *(f"refund.{what}" for what in ("created", "updated", "failed")),
         *(f"charge.dispute.{what}" for what in ("created", "funds_withdrawn", "funds_reinstated", "closed")),
         *(f"customer.{what}" for what in ("updated", "deleted")),
+        # What the next invoice takes may change:
+        *(f"customer.discount.{what}" for what in ("created", "updated", "deleted")),
+        *(f"customer.tax_id.{what}" for what in ("created", "updated", "deleted")),
+        *(f"subscription_schedule.{what}" for what in ("updated", "released", "canceled")),
         "payment_method.automatically_updated",
         *(f"{thing}.{what}" for thing in ("price", "product") for what in ("created", "updated", "deleted")),
     }
@@ -124,10 +129,19 @@ def _object_ids(payload: dict[str, Any]) -> dict[str, Any]:
     data = payload.get("data")
     found = data.get("object") if isinstance(data, dict) else None
     obj: dict[str, Any] = found if isinstance(found, dict) else {}
+    if payload.get("type") == "invoice.upcoming":
+        obj = _upcoming_subscription(obj)
     object_id, object_kind = obj.get("id"), obj.get("object")
     if not (isinstance(object_id, str) and _ID.fullmatch(object_id) and isinstance(object_kind, str)):
         return {}
     return {"id": object_id, "object": object_kind, "customer": get_id(obj.get("customer"))}
+
+
+def _upcoming_subscription(obj: dict[str, Any]) -> dict[str, Any]:
+    """Return the subscription in place of an upcoming invoice, which can't be fetched: it does not exist yet."""
+    if obj.get("object") != "invoice":
+        return obj
+    return {"id": subscription_of_invoice(obj), "object": "subscription", "customer": obj.get("customer")}
 
 
 def _moment(seconds: object) -> datetime:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session
@@ -21,10 +21,14 @@ from church.models.billing import ENDED_STATUSES, UNPAID_STATUSES
 from church.services.billing.errors import MissingObjectError, NotOursError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe import owners
 from church.services.billing.stripe.client import Gateway, StripeObject, list_all
+from church.services.billing.stripe.fetch_renewal import Renewal, RenewalFetcher, make_basis
+from church.services.billing.stripe.item_amounts import compute_item_amount, currency_of
 from church.services.billing.stripe.objects import (
     get_id,
     get_list,
     get_nested,
+    list_next_phases,
+    list_phase_prices,
     owner_ref,
     plan_of_product,
     subscription_of_invoice,
@@ -36,10 +40,28 @@ _NOT_OURS = "a customer of something else"
 
 BUDGET = 8.0  # seconds for all calls of one event; its lease is 10
 _CUSTOMER = ("invoice_settings.default_payment_method",)
-_SUBSCRIPTION = (
+_SUBSCRIPTION_LEAST = (
     "items.data.price.product", "latest_invoice", "schedule", "default_payment_method", "discounts.source.coupon",
 )  # fmt: skip
+_SUBSCRIPTION = (  # four levels each, which is as deep as Stripe expands
+    *_SUBSCRIPTION_LEAST, "items.data.price.currency_options", "items.data.discounts", "schedule.phases.items.price",
+    "discounts.source.coupon.applies_to",
+)  # fmt: skip
+_ASKING = frozenset({"subscription", "subscription_schedule", "checkout.session", "customer", "discount", "tax_id"})
+"""Kinds of objects whose events may change what the next invoice takes, even where the subscription is the same."""
 _INVOICE = ("payments.data.payment.payment_intent",)
+
+
+class FetchedSubscription(NamedTuple):
+    """A subscription with its plan, the item that is the plan's, and what its next invoice takes."""
+
+    found: StripeObject
+    plan: str
+    item_id: str | None = None
+    plan_prices: frozenset[str] = frozenset()
+    """Prices of the subscription and of its schedule that are known to be a plan's."""
+    renewal: Renewal | None = None
+    """None where the stored amount stays right."""
 
 
 @dataclass
@@ -51,8 +73,7 @@ class Facts:
     customer_id: str | None = None
     """Stripe's id of the customer, whose row is locked; None for what has no customer, such as a price."""
     customer: StripeObject | None = None
-    subscriptions: dict[str, tuple[StripeObject, str]] = field(default_factory=dict)
-    """Each with its plan."""
+    subscriptions: dict[str, FetchedSubscription] = field(default_factory=dict)
     invoices: dict[str, StripeObject] = field(default_factory=dict)
     refunds: list[StripeObject] = field(default_factory=list)
     disputes: list[StripeObject] = field(default_factory=list)
@@ -76,7 +97,7 @@ class Facts:
 
     def has_open_subscription(self) -> bool:
         """Whether one of the fetched subscriptions has not ended."""
-        return any(found.get("status") not in ENDED_STATUSES for found, _ in self.subscriptions.values())
+        return any(fetched.found.get("status") not in ENDED_STATUSES for fetched in self.subscriptions.values())
 
 
 class Fetcher:
@@ -96,6 +117,8 @@ class Fetcher:
         self._clock = clock
         self._deadline = clock() + BUDGET
         self._session: StripeObject | None = None
+        self._asks = False
+        self._renewals = RenewalFetcher(stripe, lambda: self._deadline - clock())
         self.facts = Facts(started_at)
 
     def about(self, kind: str, object_id: str, customer: str | None = None) -> Facts:
@@ -103,10 +126,11 @@ class Fetcher:
         fetch = self._fetchers().get(kind)
         if fetch is None:
             raise NotOursError(f"an object of kind {kind[:40]}")
-        if kind == "payment_method":
+        if kind in {"payment_method", "discount", "tax_id"}:
             object_id = customer or ""
         if not object_id:
-            raise NotOursError("a payment method without a customer")
+            raise NotOursError(f"a {kind.replace('_', ' ')} without a customer")
+        self._asks = kind in _ASKING
         fetch(object_id)
         return self.facts
 
@@ -114,6 +138,7 @@ class Fetcher:
         return {
             "checkout.session": self._checkout,
             "subscription": self._subscription,
+            "subscription_schedule": self._schedule,
             "invoice": self._invoice,
             "invoice_payment": self._invoice_payment,
             "charge": self._charge,
@@ -121,6 +146,8 @@ class Fetcher:
             "dispute": self._dispute,
             "customer": self._customer,
             "payment_method": self._customer,
+            "discount": self._customer,
+            "tax_id": self._customer,
             "product": self._product,
             "price": self._price,
         }
@@ -131,19 +158,38 @@ class Fetcher:
         """Fetch a subscription to one of our plans, and find its owner."""
         if stripe_id in self.facts.subscriptions:
             return
-        found = self._get("subscriptions.retrieve", stripe_id, *_SUBSCRIPTION)
-        plan = self._find_plan(found)
-        if plan is None:
-            raise NotOursError("a subscription to something else")
+        found = self._get_subscription(stripe_id)
+        plan, item_id = self._find_plan(found)
         if not self._find_owner(get_id(found.get("customer")), found):
-            self._match_payer(found, plan)
-        self.facts.subscriptions[stripe_id] = found, plan
+            self._match_payer(found, plan, item_id)
+        fetched = FetchedSubscription(found, plan, item_id, _list_plan_prices(found))
+        self.facts.subscriptions[stripe_id] = fetched
         self._add_sold(found, plan)
         latest = get_id(found.get("latest_invoice"))
         if found.get("status") == "past_due":
             self._add_former_unpaid(stripe_id, latest)
-        if (found.get("status") in UNPAID_STATUSES or found.get("pending_update")) and not _is_due(latest):
+        if self._has_open_invoice(found) and not _is_due(latest):
             self._add_invoice(latest)
+        if self._asks or _find_basis(stripe_id) != make_basis(found):
+            renewal = self._renewals.fetch(found, self.facts.customer)
+            self.facts.subscriptions[stripe_id] = fetched._replace(renewal=renewal)
+
+    def _get_subscription(self, stripe_id: str) -> StripeObject:
+        """Fetch a subscription with all that amounts depend on, or less from a Stripe that does not expand that."""
+        try:
+            return self._get("subscriptions.retrieve", stripe_id, *_SUBSCRIPTION)
+        except StripeRefusedError as error:
+            if not error.is_about_expansion:
+                raise
+            return self._get("subscriptions.retrieve", stripe_id, *_SUBSCRIPTION_LEAST)
+
+    def _has_open_invoice(self, found: StripeObject) -> bool:
+        by_hand = found.get("collection_method") == "send_invoice"
+        return found.get("status") in UNPAID_STATUSES or bool(found.get("pending_update")) or by_hand
+
+    def _schedule(self, stripe_id: str) -> None:
+        found = self._get("subscription_schedules.retrieve", stripe_id)
+        self._subscription(get_id(found.get("subscription")) or get_id(found.get("released_subscription")) or "")
 
     def _invoice(self, stripe_id: str) -> None:
         """Fetch an invoice with its payments, and its subscription."""
@@ -185,30 +231,39 @@ class Fetcher:
         """Note the prices and products of a subscription, so that pages can name its plan."""
         for item in get_list(subscription, "items"):
             price, product = item.get("price") or {}, get_nested(item, "price", "product")
-            if isinstance(product, dict) and plan_of_product(product):
+            if isinstance(product, dict) and plan_of_product(product) == plan:
+                price.setdefault("currency", currency_of(subscription))
                 self.facts.sold[price["id"]] = price, product, plan
 
-    def _find_plan(self, subscription: StripeObject) -> str | None:
-        """Find the plan: by the product's metadata, by the stored product, then by the stored subscription.
+    def _find_plan(self, subscription: StripeObject) -> tuple[str, str | None]:
+        """Find the plan and its item: by the product's metadata, by the stored product or price, then as stored.
 
-        A product that is neither expanded nor stored is fetched, and put in its place.
+        Of several plans the dearest counts. A product that is neither expanded nor stored is fetched, and put in its
+        place. Raises NotOursError for a subscription without a plan.
         """
-        for item in get_list(subscription, "items"):
-            product = get_nested(item, "price", "product")
-            plan = plan_of_product(product) or find_product_plan(get_id(product) or "")
-            if plan is not None:
-                return plan
-        former = _find_subscription_plan(str(subscription.get("id")))
-        return former or self._fetch_plan(subscription)
+        items = get_list(subscription, "items")
+        found = [(item, plan) for item in items if (plan := _find_item_plan(item)) is not None]
+        former = _find_subscription_plan(str(subscription.get("id"))) if not found else None
+        if former is not None:
+            plan, item_id = former
+            ids = [item.get("id") for item in items]
+            return plan, item_id if item_id in ids else ids[0] if len(ids) == 1 else None
+        found = found or self._fetch_plans(items)
+        if not found:
+            raise NotOursError("a subscription to something else")
+        currency = currency_of(subscription)
+        item, plan = max(found, key=lambda pair: (_is_marked(pair[0]), compute_item_amount(pair[0], currency) or 0))
+        return plan, item.get("id")
 
-    def _fetch_plan(self, subscription: StripeObject) -> str | None:
-        for item in get_list(subscription, "items"):
+    def _fetch_plans(self, items: list[StripeObject]) -> list[tuple[StripeObject, str]]:
+        found = []
+        for item in items:
             product = get_nested(item, "price", "product")
-            if isinstance(product, str) and (found := self._get_or_none("products.retrieve", product)):
-                item["price"]["product"] = found
-                if (plan := plan_of_product(found)) is not None:
-                    return plan
-        return None
+            if isinstance(product, str) and (fetched := self._get_or_none("products.retrieve", product)):
+                item["price"]["product"] = fetched
+                if (plan := plan_of_product(fetched)) is not None:
+                    found.append((item, plan))
+        return found
 
     # -- payments -----------------------------------------------------------------------------------------------------
 
@@ -301,7 +356,7 @@ class Fetcher:
         self.facts.owner_id = owner
         return owner is not None
 
-    def _match_payer(self, subscription: StripeObject, plan: str) -> None:
+    def _match_payer(self, subscription: StripeObject, plan: str, item: str | None) -> None:
         """Find the member of a subscription by its checkout, then by the payer's address.
 
         The checkout comes first: by its reference, a payment link says who pays, whatever address is typed there.
@@ -316,7 +371,7 @@ class Fetcher:
             owner = owners.find_owner_by_address(email)
             self.facts.matched = owner is not None
         if owner is None:
-            payer = owners.UnmatchedPayer(self.facts.customer_id or "", email, subscription, plan)
+            payer = owners.UnmatchedPayer(self.facts.customer_id or "", email, subscription, plan, item)
             raise owners.UnmatchedPaymentError(payer)
         self.facts.owner_id = owner
 
@@ -343,7 +398,7 @@ class Fetcher:
             self.facts.gone_products.append(stripe_id)
 
     def _price(self, stripe_id: str) -> None:
-        price = self._get_or_none("prices.retrieve", stripe_id, "product")
+        price = self._get_price(stripe_id)
         if price is None:
             if not _is_price(stripe_id):
                 raise NotOursError("a price without a plan")
@@ -352,6 +407,15 @@ class Fetcher:
             raise NotOursError("a price without a plan")
         else:
             self.facts.prices[stripe_id] = price
+
+    def _get_price(self, stripe_id: str) -> StripeObject | None:
+        """Fetch a price with its further currencies, or without from a Stripe that does not expand them."""
+        try:
+            return self._get_or_none("prices.retrieve", stripe_id, "product", "currency_options")
+        except StripeRefusedError as error:
+            if not error.is_about_expansion:
+                raise
+            return self._get_or_none("prices.retrieve", stripe_id, "product")
 
     def _is_plan(self, product: object) -> bool:
         if isinstance(product, dict):
@@ -450,8 +514,40 @@ def _find_payment_customer(payment: str) -> str | None:
     return _read(select(LedgerEntry.stripe_customer).where(LedgerEntry.stripe_payment == payment))
 
 
-def _find_subscription_plan(stripe_id: str) -> str | None:
-    return _read(select(Subscription.plan).where(Subscription.stripe_id == stripe_id))
+def _find_subscription_plan(stripe_id: str) -> tuple[str, str | None] | None:
+    """Find plan and item of a stored subscription."""
+    query = select(Subscription.plan, Subscription.stripe_item).where(Subscription.stripe_id == stripe_id)
+    with db.read() as session:
+        row = session.execute(query).one_or_none()
+    return (row.plan, row.stripe_item) if row is not None else None
+
+
+def _find_basis(stripe_id: str) -> str | None:
+    """Find what the stored amount of a subscription's next invoice depends on."""
+    return _read(select(Subscription.renewal_basis).where(Subscription.stripe_id == stripe_id))
+
+
+def _find_item_plan(item: StripeObject) -> str | None:
+    """Find the plan of an item: by its product's metadata, the stored product, or the stored price."""
+    product = get_nested(item, "price", "product")
+    plan = plan_of_product(product) or find_product_plan(get_id(product) or "")
+    return plan or _find_price_plan(get_id(item.get("price")) or "")
+
+
+def _is_marked(item: StripeObject) -> bool:
+    return plan_of_product(get_nested(item, "price", "product")) is not None
+
+
+def _find_price_plan(stripe_id: str) -> str | None:
+    """Find the plan of a stored price."""
+    query = select(Product.plan).join(Price, Price.stripe_product == Product.stripe_id)
+    return _read(query.where(Price.stripe_id == stripe_id))
+
+
+def _list_plan_prices(subscription: StripeObject) -> frozenset[str]:
+    """List the prices of a subscription's schedule that are known to be a plan's."""
+    prices = {price for phase in list_next_phases(subscription) for price in list_phase_prices(phase)}
+    return frozenset(price for price in prices if _find_price_plan(price) is not None)
 
 
 def _find_unpaid_invoice(subscription: str) -> str | None:

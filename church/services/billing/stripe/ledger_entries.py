@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from church.database.upsert import add_once
 from church.models import LedgerEntry
-from church.models.base import utc_now
 from church.models.billing import EntryKind
 from church.services.billing.stripe.client import StripeObject
 from church.services.billing.stripe.fetch import Facts
@@ -38,7 +37,7 @@ _PAYMENTS = select(_ENTRIES.c.source_id).where(
 
 def book_entries(session: Session, facts: Facts) -> int:
     """Add the entries that are not booked yet, in the caller's transaction. Returns how many were added."""
-    owner = {"user_id": facts.owner_id, "stripe_customer": facts.customer_id, "recorded_at": utc_now()}
+    owner = {"user_id": facts.owner_id, "stripe_customer": facts.customer_id}
     added = 0
     for entry in _entries(facts):
         if not entry["amount"] or _is_booked_otherwise(session, entry) or _has_no_refund(session, entry):

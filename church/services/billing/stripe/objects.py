@@ -5,12 +5,17 @@ Shapes follow the API version that the SDK pins. Where Stripe expands an id, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from church.services.billing.stripe.client import StripeObject
+from church.services.billing.stripe.item_amounts import (
+    compute_item_amount,
+    compute_list_amount,
+    currency_of,
+    get_quantity,
+)
 
 
 def get_id(value: Any) -> str | None:
@@ -60,9 +65,8 @@ def plan_of_product(product: Any) -> str | None:
 
 
 def customer_values(obj: StripeObject) -> dict[str, Any]:
-    """Columns of ``Customer``."""
-    card = card_values(get_nested(obj, "invoice_settings", "default_payment_method"))
-    return {"delinquent": bool(obj.get("delinquent")), **card}
+    """Columns of ``Customer``: the card that renewals are charged to."""
+    return card_values(get_nested(obj, "invoice_settings", "default_payment_method"))
 
 
 def card_values(method: Any) -> dict[str, Any]:
@@ -100,6 +104,7 @@ def price_values(obj: StripeObject) -> dict[str, Any]:
         "stripe_product": get_id(obj.get("product")) or "",
         "amount": obj.get("unit_amount"),
         "currency": str(obj.get("currency")),
+        "currency_amounts": _currency_amounts(obj),
         "interval": get_nested(recurring, "interval"),
         "interval_count": get_nested(recurring, "interval_count") or 1,
         "trial_days": get_nested(recurring, "trial_period_days") or days,
@@ -107,6 +112,13 @@ def price_values(obj: StripeObject) -> dict[str, Any]:
         "active": bool(obj.get("active")) and recurring is not None,
         "created_at": first_datetime(obj.get("created")),
     }
+
+
+def _currency_amounts(price: StripeObject) -> dict[str, int]:
+    """Return the amounts of a price in its further currencies, which Stripe gives where they are expanded."""
+    options = price.get("currency_options") or {}
+    amounts = {name: get_nested(option, "unit_amount") for name, option in options.items()}
+    return {name: amount for name, amount in amounts.items() if isinstance(amount, int) and name != price["currency"]}
 
 
 def subscription_of_invoice(invoice: StripeObject) -> str | None:
@@ -122,10 +134,8 @@ def invoice_values(obj: StripeObject) -> dict[str, Any]:
         "stripe_subscription": subscription_of_invoice(obj),
         "number": obj.get("number"),
         "status": str(obj.get("status")),
-        "billing_reason": obj.get("billing_reason"),
         "currency": str(obj.get("currency")),
         "total": obj.get("total") or 0,
-        "amount_due": obj.get("amount_due") or 0,
         "amount_paid": obj.get("amount_paid") or 0,
         "amount_remaining": obj.get("amount_remaining") or 0,
         "attempts": obj.get("attempt_count") or 0,
@@ -134,7 +144,7 @@ def invoice_values(obj: StripeObject) -> dict[str, Any]:
         "pdf_url": link(obj.get("invoice_pdf")),
         "created_at": first_datetime(obj.get("created")),
         "paid_at": to_datetime(get_nested(obj, "status_transitions", "paid_at")),
-        "next_attempt_at": to_datetime(obj.get("next_payment_attempt")),
+        "due_at": to_datetime(obj.get("due_date")),
     }
 
 
@@ -147,17 +157,28 @@ def _problem(obj: StripeObject) -> str | None:
     intents = (get_nested(payment, "payment", "payment_intent", "status") for payment in get_list(obj, "payments"))
     if "requires_action" in intents:
         return "action_required"
-    return "payment_failed" if obj.get("attempt_count") else None
+    by_hand = obj.get("collection_method") == "send_invoice"
+    return "payment_failed" if obj.get("attempt_count") and not by_hand else None
 
 
-def subscription_values(obj: StripeObject, plan: str) -> dict[str, Any]:
-    """Columns of ``Subscription`` except its owner; ``cancel_at`` covers both of Stripe's ways to cancel."""
-    item: StripeObject = next(iter(get_list(obj, "items")), {})
+def find_item(obj: StripeObject, item_id: str | None) -> StripeObject:
+    """Find the item of a subscription with this id. Without an id, only the item that has no others is meant."""
+    items = get_list(obj, "items")
+    if item_id is None:
+        return items[0] if len(items) == 1 else {}
+    return next((item for item in items if item.get("id") == item_id), {})
+
+
+def subscription_values(
+    obj: StripeObject, plan: str, item_id: str | None = None, plan_prices: Collection[str] = ()
+) -> dict[str, Any]:
+    """Columns of ``Subscription`` except its owner and its renewal; ``item_id`` is the plan's item.
+
+    ``cancel_at`` covers both of Stripe's ways to cancel. ``plan_prices`` are the prices known to be a plan's.
+    """
+    item = find_item(obj, item_id)
     price: StripeObject = item.get("price") or {}
     period_end = to_datetime(item.get("current_period_end"))
-    quantity = item.get("quantity") or 1
-    unit = price.get("unit_amount")
-    amount = unit * quantity if isinstance(unit, int) else None
     ends = to_datetime(obj.get("cancel_at")) or (period_end if obj.get("cancel_at_period_end") else None)
     return {
         "status": str(obj.get("status")),
@@ -165,10 +186,10 @@ def subscription_values(obj: StripeObject, plan: str) -> dict[str, Any]:
         "stripe_item": item.get("id"),
         "stripe_price": price.get("id"),
         "stripe_product": get_id(price.get("product")),
-        "quantity": quantity,
-        "amount": amount,
-        "renewal_amount": _after_discounts(obj, amount, period_end),
-        "currency": str(price.get("currency") or obj.get("currency")),
+        "quantity": get_quantity(item),
+        "plan_amount": compute_item_amount(item, currency_of(obj)) if item else None,
+        "amount": compute_list_amount(obj),
+        "currency": currency_of(obj),
         "interval": get_nested(price, "recurring", "interval"),
         "interval_count": get_nested(price, "recurring", "interval_count") or 1,
         "started_at": first_datetime(obj.get("start_date"), obj.get("created")),
@@ -178,60 +199,61 @@ def subscription_values(obj: StripeObject, plan: str) -> dict[str, Any]:
         "cancel_at": ends,
         "canceled_at": to_datetime(obj.get("canceled_at")),
         "ended_at": to_datetime(obj.get("ended_at")),
-        "past_due_since": _past_due_since(obj),
+        "past_due_since": _past_due_since(obj, item),
         "collection_paused": bool(obj.get("pause_collection")),
+        "resumes_at": to_datetime(get_nested(obj, "pause_collection", "resumes_at")),
+        "collection_method": obj.get("collection_method") or "charge_automatically",
         "latest_invoice": get_id(obj.get("latest_invoice")),
         "created_at": first_datetime(obj.get("created")),
-        **_scheduled(obj, price.get("id")),
+        **_scheduled(obj, price.get("id"), plan_prices),
     }
 
 
-def _past_due_since(obj: StripeObject) -> datetime | None:
+def _past_due_since(obj: StripeObject, item: StripeObject) -> datetime | None:
     """When the unpaid invoice was due; Stripe does not tell since when a subscription is past due."""
     if obj.get("status") != "past_due":
         return None
     invoice = obj.get("latest_invoice")
     finalized = get_nested(invoice, "status_transitions", "finalized_at")
-    item: StripeObject = next(iter(get_list(obj, "items")), {})
+    due = get_nested(invoice, "due_date")
     return first_datetime(
-        finalized, get_nested(invoice, "created"), item.get("current_period_start"), obj.get("created")
+        due, finalized, get_nested(invoice, "created"), item.get("current_period_start"), obj.get("created")
     )
 
 
-def _scheduled(obj: StripeObject, present: Any) -> dict[str, Any]:
-    """Columns of the schedule: its next phase, if that changes the price."""
-    schedule = obj.get("schedule")
-    found = {"stripe_schedule": get_id(schedule), "next_price": None, "next_price_at": None}
-    if get_nested(schedule, "status") not in {"active", "not_started"}:
-        return found
-    current_end = get_nested(schedule, "current_phase", "end_date") or 0
-    for phase in get_nested(schedule, "phases") or []:
-        price = get_id(get_nested(next(iter(phase.get("items") or []), {}), "price"))
-        if phase.get("start_date", 0) >= current_end and price != present:
+# -- schedules --------------------------------------------------------------------------------------------------------
+
+
+def _scheduled(obj: StripeObject, present: Any, plan_prices: Collection[str]) -> dict[str, Any]:
+    """Columns of the schedule: the plan's price in its next phase, if that differs."""
+    found = {"stripe_schedule": get_id(obj.get("schedule")), "next_price": None, "next_price_at": None}
+    for phase in list_next_phases(obj):
+        price = _plan_price_of_phase(obj, phase, present, plan_prices)
+        if price is not None and price != present:
             return {**found, "next_price": price, "next_price_at": to_datetime(phase.get("start_date"))}
     return found
 
 
-def _after_discounts(obj: StripeObject, amount: int | None, period_end: datetime | None) -> int | None:
-    """Return the amount of the next invoice."""
-    if amount is None:
-        return None
-    left = Decimal(amount)
-    for coupon in _next_coupons(obj, period_end):
-        percent, off = coupon.get("percent_off"), coupon.get("amount_off")
-        if percent:
-            left -= left * Decimal(str(percent)) / 100
-        elif isinstance(off, int) and coupon.get("currency") == obj.get("currency"):
-            left -= off
-    return max(0, int(left.quantize(Decimal(1), ROUND_HALF_UP)))
+def list_next_phases(obj: StripeObject) -> list[StripeObject]:
+    """List the coming phases of a subscription's schedule, if it is expanded and in force."""
+    schedule = obj.get("schedule")
+    if get_nested(schedule, "status") not in {"active", "not_started"}:
+        return []
+    current_end = get_nested(schedule, "current_phase", "end_date") or 0
+    return [phase for phase in get_nested(schedule, "phases") or [] if phase.get("start_date", 0) >= current_end]
 
 
-def _next_coupons(obj: StripeObject, period_end: datetime | None) -> Iterator[StripeObject]:
-    """Yield coupons that still apply to the next invoice; one for a single payment does only in a trial."""
-    for discount in obj.get("discounts") or []:
-        coupon = get_nested(discount, "source", "coupon")
-        end = to_datetime(get_nested(discount, "end"))
-        if not isinstance(coupon, dict) or (end is not None and period_end is not None and end <= period_end):
-            continue
-        if coupon.get("duration") != "once" or obj.get("status") == "trialing":
-            yield coupon
+def list_phase_prices(phase: StripeObject) -> list[str]:
+    """List the price ids of a phase's items."""
+    return [price for item in phase.get("items") or [] if (price := get_id(get_nested(item, "price"))) is not None]
+
+
+def _plan_price_of_phase(
+    obj: StripeObject, phase: StripeObject, present: Any, plan_prices: Collection[str]
+) -> str | None:
+    """Find the plan's price in a phase: one known to be a plan's, the present one, or one that is no present add-on."""
+    prices = list_phase_prices(phase)
+    add_ons = {get_nested(item, "price", "id") for item in get_list(obj, "items")} - {present}
+    known = [price for price in prices if price in plan_prices]
+    new = [price for price in prices if price not in add_ons]
+    return next((price for price in (*known, *new)), None)

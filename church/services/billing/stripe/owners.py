@@ -26,6 +26,8 @@ class UnmatchedPayer:
     email: str | None
     subscription: StripeObject
     plan: str
+    item: str | None
+    """Stripe's id of the plan's item."""
 
 
 class UnmatchedPaymentError(NotOursError):
@@ -48,16 +50,16 @@ def address_key(email: str | None) -> str | None:
     return address.key if address is not None else None
 
 
-def find_confirmed(session: Session, key: str | None) -> User | None:
+def find_confirmed(session: Session, email: str | None) -> User | None:
     """Find the account that has confirmed the address, in the caller's transaction."""
-    user = accounts.find_by_key(session, key) if key else None
+    user = accounts.find_by_address(session, accounts.try_parse_address(email)) if email else None
     return user if user is not None and user.verified_at is not None and user.deleted_at is None else None
 
 
 def find_owner_by_address(email: str | None) -> int | None:
     """Find the account that has confirmed the payer's address."""
     with db.read() as session:
-        user = find_confirmed(session, address_key(email))
+        user = find_confirmed(session, email)
         return user.id if user is not None else None
 
 

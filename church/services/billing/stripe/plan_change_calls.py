@@ -15,6 +15,7 @@ from typing import Any
 from church.errors import ConflictError, UnavailableError
 from church.models import Price, Subscription
 from church.services.billing.errors import StripeDownError, StripeRefusedError
+from church.services.billing.stripe.apply_to_database import refresh_subscription
 from church.services.billing.stripe.client import StripeObject, gateway
 from church.services.billing.stripe.objects import get_id, get_list, get_nested, link, to_datetime
 
@@ -73,6 +74,25 @@ def preview(row: Subscription, stripe_price: str, at: int) -> ChangeCost:
     )
 
 
+def preview_renewal(row: Subscription, stripe_price: str) -> int | None:
+    """Ask Stripe what each period takes with this price, with discounts, tax and all other items; None if it can't say.
+
+    For a change with the next period too, which Stripe previews as if it were made now.
+    """
+    details = {"items": [_item(row, stripe_price)], "proration_behavior": "none"}
+    try:
+        found = gateway().call(
+            "invoices.create_preview",
+            subscription=row.stripe_id,
+            subscription_details=details,
+            preview_mode="recurring",
+        )
+    except (StripeRefusedError, StripeDownError):
+        return None
+    total = found.get("total")
+    return total if isinstance(total, int) and found.get("currency", row.currency) == row.currency else None
+
+
 def move_now(row: Subscription, stripe_price: str, at: int, former: Price | None) -> str | None:
     """Change the plan at once and charge the difference. A declined card changes nothing (a refusal with status 402).
 
@@ -109,6 +129,15 @@ def move_later(row: Subscription, price: Price, former: Price | None) -> None:
     """Change the plan when the period ends, instead of to ``former``. Raises as an immediate change does."""
     with _without_schedule(row, former):
         _schedule(row, price)
+
+
+def end_with_period(stripe_subscription: str) -> None:
+    """Have a subscription end when its period does, and store that. A schedule would prevent it, and is released."""
+    found = gateway().call("subscriptions.retrieve", stripe_subscription)
+    if schedule := get_id(found.get("schedule")):
+        gateway().call("subscription_schedules.release", schedule)
+    gateway().call("subscriptions.update", stripe_subscription, cancel_at_period_end=True)
+    refresh_subscription(stripe_subscription)
 
 
 def keep_plan(row: Subscription) -> None:
@@ -154,23 +183,42 @@ def _schedule(row: Subscription, price: Price) -> None:
 
 
 def _phases(row: Subscription, price: Price, made: StripeObject) -> list[StripeObject]:
-    """Build the phases: the current price until the period ends, then ``price``."""
+    """Build the phases: the current items until the period ends, then ``price`` in place of the plan's."""
     running: StripeObject = made["phases"][0]
     discounts = _discounts(running)
     return [
         {
-            "items": [{"price": row.stripe_price, "quantity": row.quantity}],
+            "items": _phase_items(row, running, str(row.stripe_price)),
             "start_date": running["start_date"],
             "end_date": running["end_date"],
             **discounts,
         },
         {
-            "items": [{"price": price.stripe_id, "quantity": row.quantity}],
+            "items": _phase_items(row, running, price.stripe_id),
             "duration": {"interval": price.interval, "interval_count": price.interval_count},
             "proration_behavior": "none",
             **discounts,
         },
     ]
+
+
+def _phase_items(row: Subscription, running: StripeObject, stripe_price: str) -> list[StripeObject]:
+    """Return all items of the running phase, with ``stripe_price`` for the plan's: an item left out would end."""
+    found = [
+        {"price": get_id(item.get("price")), "quantity": item.get("quantity"), **_discounts(item), **_tax_rates(item)}
+        for item in running.get("items") or []
+    ]
+    own = next((item for item in found if item["price"] == row.stripe_price), None)
+    if own is None:
+        own = {"quantity": row.quantity}
+        found.append(own)
+    own["price"] = stripe_price
+    return [{name: value for name, value in item.items() if value is not None} for item in found]
+
+
+def _tax_rates(item: StripeObject) -> dict[str, Any]:
+    ids = [get_id(rate) for rate in item.get("tax_rates") or []]
+    return {"tax_rates": ids} if any(ids) else {}
 
 
 def _item(row: Subscription, stripe_price: str) -> StripeObject:
@@ -183,6 +231,6 @@ def _release(row: Subscription) -> None:
 
 
 def _discounts(phase: StripeObject) -> dict[str, Any]:
-    """Return the discounts of the running phase: phases without them would lose them."""
+    """Return the discounts of the running phase or of its item: phases without them would lose them."""
     ids = [get_id(discount.get("discount")) for discount in phase.get("discounts") or []]
     return {"discounts": [{"discount": stripe_id} for stripe_id in ids if stripe_id]} if any(ids) else {}

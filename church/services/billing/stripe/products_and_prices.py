@@ -20,6 +20,7 @@ from church.config import current_settings
 from church.database import database_now
 from church.extensions import db
 from church.models import Price, Product
+from church.services.billing.errors import StripeRefusedError
 from church.services.billing.plans import INTERVALS
 from church.services.billing.stripe import apply_to_database
 from church.services.billing.stripe.apply_to_database import Applied
@@ -52,9 +53,7 @@ def sync_catalogue() -> Synced:
     if marked:
         facts.products.update(marked)
         for stripe_id in marked:
-            _add_prices(
-                facts, list_all(gateway(), "prices.list", product=stripe_id, type="recurring", expand=["data.product"])
-            )
+            _add_prices(facts, _list_prices(product=stripe_id))
     else:
         _add_unmarked(facts, unmarked)
     with db.write() as session:
@@ -75,7 +74,7 @@ def _add_unmarked(facts: Facts, products: list[StripeObject]) -> None:
     """Add each product that has a price the pricing page can show, with its prices."""
     if not products:
         return
-    prices = list(list_all(gateway(), "prices.list", type="recurring", expand=["data.product"]))
+    prices = _list_prices()
     sold = {get_id(price.get("product")) for price in prices if _is_simple(price)}
     taken: set[str] = set()
     for product in products:
@@ -84,6 +83,17 @@ def _add_unmarked(facts: Facts, products: list[StripeObject]) -> None:
             taken.add(plan)
             facts.products[product["id"]] = product, plan
     _add_prices(facts, (price for price in prices if get_id(price.get("product")) in facts.products))
+
+
+def _list_prices(**of: str) -> list[StripeObject]:
+    """List recurring prices with their further currencies, or without from a Stripe that does not expand them."""
+    try:
+        expand = ["data.product", "data.currency_options"]
+        return list(list_all(gateway(), "prices.list", type="recurring", expand=expand, **of))
+    except StripeRefusedError as error:
+        if not error.is_about_expansion:
+            raise
+        return list(list_all(gateway(), "prices.list", type="recurring", expand=["data.product"], **of))
 
 
 def _add_prices(facts: Facts, prices: Iterable[StripeObject]) -> None:

@@ -25,17 +25,22 @@ from church.services.billing.errors import MissingObjectError, NotOursError, Str
 from church.services.billing.stripe import apply_to_database, products_and_prices, webhooks
 from church.services.billing.stripe.client import StripeObject, gateway, list_all
 from church.services.billing.stripe.fetch import Fetcher
+from church.services.billing.stripe.fetch_renewal import make_basis
 from church.services.billing.stripe.ledger_entries import FAILED_REFUNDS, REFUND_FAILED
 from church.services.billing.stripe.objects import invoice_values, subscription_values
 from church.services.billing.stripe.owners import UnmatchedPaymentError
+from church.services.billing.stripe.refresh_renewals import refresh_renewals
 
 log = logging.getLogger("church.stripe")
 
 LOOK_BACK = timedelta(days=35)  # a bit over a month: older objects were compared when they were new
 _MOST_REPLAYED = 500
+_OLD_AMOUNT = timedelta(hours=20)
+_MOST_AMOUNTS = 500
+"""Of one night: what subscriptions pay is asked again, oldest answer first, because tax and credit change silently."""
 _SUBSCRIPTION_COLUMNS = (
-    "status", "stripe_price", "quantity", "amount", "current_period_end", "cancel_at", "ended_at", "trial_end",
-    "collection_paused", "stripe_schedule", "latest_invoice",
+    "status", "stripe_price", "quantity", "current_period_end", "cancel_at", "ended_at", "trial_end",
+    "collection_paused", "resumes_at", "collection_method", "stripe_schedule", "latest_invoice",
 )  # fmt: skip
 _INVOICE_COLUMNS = ("status", "total", "amount_paid", "amount_remaining", "attempts", "paid_at")
 
@@ -69,6 +74,7 @@ def reconcile_with_stripe() -> Reconciled:
     _end_missing(done, missing)
     for user_id in account_data.list_deleted_still_paying():
         _cancel_deleted(done, user_id)
+    refresh_renewals(older_than=_OLD_AMOUNT, limit=_MOST_AMOUNTS)
     done.replayed = sum(outcome.http == 200 for outcome in replay_failed())
     counts = {"checked": done.checked, "repaired": done.repaired, "replayed": done.replayed, "failed": done.failed}
     log.info("reconciled with Stripe", extra={"event": "stripe.reconciled", **counts})
@@ -100,11 +106,7 @@ def _objects() -> Iterator[tuple[str, str, bool]]:
     seen = set()
     for found in list_all(gateway(), "subscriptions.list", status="all"):
         seen.add(found["id"])
-        yield (
-            "subscription",
-            found["id"],
-            _is_same(Subscription, found, subscription_values(found, ""), _SUBSCRIPTION_COLUMNS),
-        )
+        yield "subscription", found["id"], _is_same_subscription(found)
     for stripe_id in _list_open_except(seen):
         yield "subscription", stripe_id, False
     for found in list_all(gateway(), "invoices.list", created=since):
@@ -171,6 +173,16 @@ def _is_same(model: Any, found: StripeObject, values: StripeObject, names: tuple
     with db.read() as session:
         row = session.scalars(select(model).where(model.stripe_id == found["id"])).one_or_none()
     return row is not None and all(getattr(row, name) == values[name] for name in names)
+
+
+def _is_same_subscription(found: StripeObject) -> bool:
+    """Whether the row agrees, with all items and discounts; rows of a former release have no digest of them yet."""
+    with db.read() as session:
+        row = session.scalars(select(Subscription).where(Subscription.stripe_id == found["id"])).one_or_none()
+    if row is None or row.renewal_basis not in {None, make_basis(found)}:
+        return False
+    values = subscription_values(found, row.plan, row.stripe_item)
+    return all(getattr(row, name) == values[name] for name in _SUBSCRIPTION_COLUMNS)
 
 
 def _is_refund_booked(found: StripeObject) -> bool:
@@ -251,6 +263,6 @@ def _end(session: Session, stripe_id: str, now: datetime) -> bool:
     row = session.scalars(select(Subscription).where(Subscription.stripe_id == stripe_id).with_for_update()).one()
     if row.status in ENDED_STATUSES or row.fetched_at > now:
         return False
-    values = {"status": "canceled", "ended_at": now, "canceled_at": row.canceled_at or now, "fetched_at": now}
+    values = {"status": "canceled", "ended_at": now, "fetched_at": now}
     session.execute(update(Subscription).where(Subscription.id == row.id).values(**values))
     return True

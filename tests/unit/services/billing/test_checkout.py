@@ -37,7 +37,6 @@ def test_checkout_names_the_member_and_returns_to_the_site(membership: Membershi
     assert found["metadata"] == {"church_user": user.ref, "church_checkout": row.ref}
     assert found["customer_email"] == user.email
     assert found["allow_promotion_codes"] is True
-    assert int(row.expires_at.timestamp()) == found["expires_at"]
     origin = membership.settings.origin
     assert found["success_url"] == f"{origin}/stripe/success?session_id={{CHECKOUT_SESSION_ID}}"
     assert found["cancel_url"] == f"{origin}/stripe/cancel"
@@ -62,9 +61,7 @@ def test_paid_checkout_gives_premium_only_after_the_webhook(membership: Membersh
     assert membership.one(Checkout).state == "open"
     assert not membership.as_signed_in(user).premium
     assert {answer.status_code for answer in membership.tell()} == {200}
-    row = membership.one(Checkout)
-    assert row.state == "completed"
-    assert row.stripe_subscription is not None
+    assert membership.one(Checkout).state == "completed"
     assert membership.as_signed_in(user).premium
 
 
@@ -250,7 +247,7 @@ def test_price_active_at_stripe_but_on_no_page_is_refused(membership: Membership
 
 def test_customer_missing_at_stripe_is_dropped_and_checkout_continues(membership: Membership) -> None:
     user = membership.add()
-    membership.put(Customer(stripe_id="cus_gone", user_id=user.id, delinquent=False, created_at=utc_now()))
+    membership.put(Customer(stripe_id="cus_gone", user_id=user.id, created_at=utc_now()))
     session = membership.start(membership.as_signed_in(user))
     assert membership.till.stripe.v1.checkout.sessions.retrieve(session).customer is None
     assert membership.one(Customer).deleted_at is not None

@@ -70,7 +70,12 @@ def test_failed_payment_names_plan_amount_and_end_of_grace(ada: User, late: Subs
 
 
 @pytest.mark.parametrize(
-    ("invoice", "subscription"), [({"status": "paid"}, {}), ({}, {"status": "active", "past_due_since": None})]
+    ("invoice", "subscription"),
+    [
+        ({"status": "paid"}, {}),
+        ({}, {"status": "active", "past_due_since": None}),
+        ({}, {"collection_method": "send_invoice"}),
+    ],
 )
 def test_failed_payment_paid_meanwhile_sends_nothing(
     ada: User, invoice: dict[str, Any], subscription: dict[str, Any]
@@ -89,7 +94,7 @@ def test_failed_payment_paid_meanwhile_sends_nothing(
         ({"renewal_amount": 900}, "$9.00 a month"),
         ({"interval_count": 3}, "$12.00 every 3 months"),
         ({"interval": "year"}, "$12.00 a year"),
-        ({"amount": None}, ""),
+        ({"renewal_amount": None}, ""),
     ],
 )
 def test_trial_ending_names_its_day_and_the_price_that_follows(ada: User, values: dict[str, Any], price: str) -> None:

@@ -32,7 +32,7 @@ BOSS = Actor(via="cli")
 
 def keep(subscription: Obj, email: str | None = EMAIL) -> None:
     """Let the site hear of a subscription whose payer it does not know."""
-    payer = UnmatchedPayer(subscription["customer"], email, _expanded(subscription), "patron")
+    payer = UnmatchedPayer(subscription["customer"], email, _expanded(subscription), "patron", None)
     with db.write() as session:
         unmatched_payments.keep_payment(session, payer, utc_now())
 

@@ -109,7 +109,7 @@ def test_subscription_brings_its_plan_owner_and_price(stripe_objects: FakeStripe
     subscription = stripe_objects.subscription(stripe_objects.customer(ada.ref))
     facts = about(stripe_objects, "subscription", subscription["id"])
     assert (facts.owner_id, facts.customer_id) == (ada.id, subscription["customer"])
-    assert [plan for _, plan in facts.subscriptions.values()] == ["patron"]
+    assert [fetched.plan for fetched in facts.subscriptions.values()] == ["patron"]
     assert list(facts.sold) == ["price_month"]
     assert facts.has_open_subscription()
     subscription["status"] = "canceled"
@@ -117,7 +117,7 @@ def test_subscription_brings_its_plan_owner_and_price(stripe_objects: FakeStripe
 
 
 def test_owner_is_found_by_the_callers_map_then_the_stored_customer(stripe_objects: FakeStripe, ada: User) -> None:
-    """Neither needs a call to Stripe; the metadata is read last."""
+    """Neither needs a call to Stripe, which is asked only what the next invoice takes; the metadata is read last."""
     subscription = stripe_objects.subscription(stripe_objects.customer(None))
     customer, name = subscription["customer"], subscription["id"]
     with pytest.raises(UnmatchedPaymentError, match="payment without a member"):
@@ -126,7 +126,8 @@ def test_owner_is_found_by_the_callers_map_then_the_stored_customer(stripe_objec
     add_customer(ada.id, customer)
     stripe_objects.calls.clear()
     assert about(stripe_objects, "subscription", name).owner_id == ada.id
-    assert [method for method, *_ in stripe_objects.calls] == ["subscriptions.retrieve"]
+    methods = [method for method, *_ in stripe_objects.calls]
+    assert methods[:2] == ["subscriptions.retrieve", "invoices.create_preview"]
 
 
 def test_subscription_to_another_product_is_not_ours(stripe_objects: FakeStripe, ada: User) -> None:

@@ -64,32 +64,6 @@ def test_subscription_past_due_counts_from_the_invoice_date() -> None:
     assert subscription_values({**late, "status": "active"}, "p")["past_due_since"] is None
 
 
-def _discounted(duration: str = "forever", end: int | None = None, **coupon: Any) -> list[dict[str, Any]]:
-    return [{"id": "di_1", "end": end, "source": {"type": "coupon", "coupon": {"duration": duration, **coupon}}}]
-
-
-@pytest.mark.parametrize(
-    ("discounts", "status", "renews"),
-    [
-        ([], "active", 800),
-        (["di_1"], "active", 800),
-        (_discounted(percent_off=25.0), "active", 600),
-        (_discounted(percent_off=33.3), "active", 534),
-        (_discounted(amount_off=150, currency="usd"), "active", 650),
-        (_discounted(amount_off=150, currency="eur"), "active", 800),
-        (_discounted(amount_off=5000, currency="usd"), "active", 0),
-        (_discounted("repeating", end=END + 1, percent_off=50), "active", 400),
-        (_discounted("repeating", end=END, percent_off=50), "active", 800),
-        (_discounted("once", percent_off=50), "active", 800),
-        (_discounted("once", percent_off=50), "trialing", 400),
-        (_discounted(percent_off=50) + _discounted(amount_off=100, currency="usd"), "active", 300),
-    ],
-)
-def test_subscription_renewal_amount_includes_discounts(discounts: list[Any], status: str, renews: int) -> None:
-    found = subscription_values(subscription(discounts=discounts, status=status), "p")
-    assert (found["amount"], found["renewal_amount"]) == (800, renews)
-
-
 def test_subscription_with_a_schedule_has_the_next_price() -> None:
     phases = [
         {"start_date": START, "end_date": END, "items": [{"price": "price_1"}]},
@@ -118,10 +92,65 @@ def test_subscription_with_few_fields_is_converted(bare: dict[str, Any]) -> None
     )
 
 
-def test_subscription_amount_is_multiplied_by_its_quantity() -> None:
+def _with_add_on() -> dict[str, Any]:
+    """Make a subscription whose first item is an add-on for 3 dollars, and whose second is the plan."""
+    found = subscription()
+    price = {"id": "price_add", "unit_amount": 300, "currency": "usd", "product": {"id": "prod_add"}}
+    add_on = {"id": "si_add", "price": price, "quantity": 1, "current_period_start": 1, "current_period_end": 2}
+    found["items"]["data"].insert(0, add_on)
+    return found
+
+
+def test_subscription_of_several_items_has_the_plans_item_and_the_sum_of_all() -> None:
+    found = subscription_values(_with_add_on(), "p", "si_1")
+    assert (found["stripe_item"], found["stripe_price"], found["stripe_product"]) == ("si_1", "price_1", "prod_1")
+    assert (found["plan_amount"], found["amount"], found["current_period_end"]) == (800, 1100, utc_time(END))
+
+
+def test_subscription_of_several_items_without_a_known_plan_takes_none_of_them() -> None:
+    found = subscription_values(_with_add_on(), "p")
+    assert (found["stripe_item"], found["stripe_price"], found["plan_amount"], found["amount"]) == (
+        None, None, None, 1100,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("plan_prices", "expected"), [({"price_0"}, "price_0"), (set(), "price_0"), ({"price_1"}, None)]
+)
+def test_schedule_of_several_items_has_the_plans_next_price(plan_prices: set[str], expected: str | None) -> None:
+    """The add-on comes first in the phase too, and is no change of plan."""
+    items = [{"price": "price_add"}, {"price": "price_1" if expected is None else "price_0"}]
+    phases = [{"start_date": END, "end_date": END + DAY, "items": items}]
+    schedule = {"id": "sub_sched_1", "status": "active", "current_phase": {"end_date": END}, "phases": phases}
+    found = subscription_values(_with_add_on() | {"schedule": schedule}, "p", "si_1", plan_prices)
+    assert found["next_price"] == expected
+
+
+@pytest.mark.parametrize(("quantity", "amount"), [(3, 2400), (0, 0), (None, 800)])
+def test_subscription_amount_is_multiplied_by_its_quantity(quantity: int | None, amount: int) -> None:
+    """0 is a quantity, and no missing one."""
     several = subscription()
-    several["items"]["data"][0]["quantity"] = 3
-    assert subscription_values(several, "p")["amount"] == 2400
+    several["items"]["data"][0]["quantity"] = quantity
+    found = subscription_values(several, "p")
+    assert (found["amount"], found["plan_amount"]) == (amount, amount)
+
+
+def test_subscription_with_paused_collection_says_until_when() -> None:
+    assert not subscription_values(subscription(), "p")["collection_paused"]
+    for resumes_at in (None, END):
+        paused = subscription(pause_collection={"behavior": "void", "resumes_at": resumes_at})
+        found = subscription_values(paused, "p")
+        assert (found["status"], found["collection_paused"]) == ("active", True)
+        assert found["resumes_at"] == (utc_time(END) if resumes_at else None)
+
+
+def test_invoice_paid_by_hand_has_a_due_date_and_no_failed_payment() -> None:
+    by_hand = {"status": "open", "attempt_count": 1, "collection_method": "send_invoice", "due_date": END}
+    found = invoice_values(by_hand)
+    assert (found["problem"], found["due_at"]) == (None, utc_time(END))
+    late = subscription(status="past_due", latest_invoice={"id": "in_1", "created": START, **by_hand})
+    found = subscription_values({**late, "collection_method": "send_invoice"}, "p")
+    assert (found["past_due_since"], found["collection_method"]) == (utc_time(END), "send_invoice")
 
 
 @pytest.mark.parametrize(
@@ -154,9 +183,9 @@ def test_invoice_with_an_unsafe_link_has_none(address: Any) -> None:
 
 def test_customer_has_the_card_for_renewals() -> None:
     card = {"brand": "visa", "last4": "4242", "exp_month": 4, "exp_year": 2031}
-    found = customer_values({"delinquent": True, "invoice_settings": {"default_payment_method": {"card": card}}})
-    assert found == {"delinquent": True, "card_brand": "visa", "card_last4": "4242", "card_expires": "04/2031"}
-    assert customer_values({"invoice_settings": {"default_payment_method": "pm_1"}}) == {"delinquent": False}
+    found = customer_values({"invoice_settings": {"default_payment_method": {"card": card}}})
+    assert found == {"card_brand": "visa", "card_last4": "4242", "card_expires": "04/2031"}
+    assert customer_values({"invoice_settings": {"default_payment_method": "pm_1"}}) == {}
 
 
 def test_product_plan_comes_from_its_metadata() -> None:
@@ -176,6 +205,13 @@ def test_price_trial_comes_from_itself_or_its_product() -> None:
     assert price_values({**price, "recurring": {**monthly, "trial_period_days": 7}})["trial_days"] == 7
     own = price_values({**price, "recurring": monthly, "metadata": {"church_trial_days": "3"}})
     assert (own["trial_days"], own["stripe_product"], own["tax_behavior"]) == (3, "prod_1", "unspecified")
+
+
+def test_price_in_several_currencies_has_the_amounts_of_the_others() -> None:
+    options = {"eur": {"unit_amount": 1100}, "usd": {"unit_amount": 1200}, "jpy": {"unit_amount": None}}
+    price = {"product": "prod_1", "unit_amount": 1200, "currency": "usd", "currency_options": options}
+    assert price_values(price)["currency_amounts"] == {"eur": 1100}
+    assert price_values({"product": "prod_1", "currency": "usd"})["currency_amounts"] == {}
 
 
 def test_price_for_one_payment_is_not_active() -> None:

@@ -1,0 +1,131 @@
+"""Ask Stripe what the next invoice of a subscription takes, or reckon it where Stripe can't say.
+
+Source: https://docs.stripe.com/api/invoices/create_preview. Asked when a subscription changes, never by a page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from church.models.billing import ENDED_STATUSES
+from church.services.billing.errors import StripeDownError, StripeRefusedError
+from church.services.billing.stripe.client import BUDGET, Gateway, StripeObject
+from church.services.billing.stripe.objects import get_id, get_list, get_nested, to_datetime
+from church.services.billing.stripe.reckon_renewal import find_renewal_time, reckon_renewal
+
+_NEVER_RENEWS = ENDED_STATUSES | {"incomplete", "paused"}
+_NO_INVOICE = "invoice_upcoming_none"
+_CUSTOMER = ("discount.source.coupon.applies_to",)
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """The next invoice: when it is made and what it takes; ``amount`` is None where nothing is taken, or unknown."""
+
+    at: datetime | None
+    amount: int | None
+    basis: str
+    is_sure: bool = True
+    """Whether Stripe answered. If not, an older amount of the same basis is better than this one."""
+
+
+def make_basis(obj: StripeObject) -> str:
+    """Digest what the amount of the next invoice depends on, as far as the subscription itself tells.
+
+    Ids only, so that expanded objects and those of a list give the same.
+    """
+    items = [
+        [item.get("id"), get_id(item.get("price")), item.get("quantity"), item.get("current_period_end"),
+         _ids(item.get("discounts")), _ids(item.get("tax_rates"))]
+        for item in get_list(obj, "items")
+    ]  # fmt: skip
+    parts = [
+        items, obj.get("currency"), _ids(obj.get("discounts")), _ids(obj.get("default_tax_rates")),
+        bool(get_nested(obj, "automatic_tax", "enabled")), get_id(obj.get("schedule")), renews(obj),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _ids(found: Any) -> list[str | None]:
+    return [get_id(each) for each in found or []]
+
+
+def renews(obj: StripeObject) -> bool:
+    """Whether a next invoice will be charged: not for one that ends before, nor while collection is paused."""
+    if obj.get("status") in _NEVER_RENEWS or obj.get("pause_collection") or obj.get("cancel_at_period_end"):
+        return False
+    at, ends = find_renewal_time(obj), to_datetime(obj.get("cancel_at"))
+    return at is None or ends is None or ends > at
+
+
+class RenewalFetcher:
+    """Fetches renewals for one event; ``time_left`` returns the seconds that are left for it."""
+
+    def __init__(self, stripe: Gateway, time_left: Callable[[], float]) -> None:
+        self._stripe = stripe
+        self._time_left = time_left
+
+    def fetch(self, obj: StripeObject, customer: StripeObject | None) -> Renewal:
+        """Fetch the renewal of a subscription; ``customer`` spares a call where it was fetched before.
+
+        Never fails: an event must not wait for an amount.
+        """
+        at, basis = find_renewal_time(obj), make_basis(obj)
+        if not renews(obj):
+            return Renewal(at, None, basis)
+        try:
+            found = self._call("invoices.create_preview", subscription=obj["id"])
+        except StripeRefusedError as error:
+            if error.code == _NO_INVOICE:
+                return Renewal(at, None, basis)
+            return Renewal(at, self._reckon(obj, customer), basis)
+        except StripeDownError:
+            return Renewal(at, self._reckon(obj, customer), basis, is_sure=False)
+        due = found.get("amount_due")
+        amount = due if isinstance(due, int) else found.get("total")
+        if not isinstance(amount, int) or found.get("currency", obj.get("currency")) != obj.get("currency"):
+            return Renewal(at, self._reckon(obj, customer), basis)
+        return Renewal(at, amount, basis)
+
+    def _reckon(self, obj: StripeObject, customer: StripeObject | None) -> int | None:
+        try:
+            return self._reckon_with(obj, customer)
+        except StripeDownError:
+            return None  # without the customer's discount it may be wrong
+
+    def _reckon_with(self, obj: StripeObject, customer: StripeObject | None) -> int | None:
+        if customer is None or isinstance(get_nested(customer, "discount", "source", "coupon"), str):
+            customer = self._get("customers.retrieve", get_id(obj.get("customer")), _CUSTOMER) or customer
+        self._add_coupons([(customer or {}).get("discount")], are_whole=True)
+        self._add_coupons(obj.get("discounts"), are_whole=True)
+        for item in get_list(obj, "items"):
+            self._add_coupons(item.get("discounts"), are_whole=False)
+        return reckon_renewal(obj, customer)
+
+    def _add_coupons(self, discounts: Any, *, are_whole: bool) -> None:
+        """Fetch coupons that are not expanded; and unless they ``are_whole``, the products that they apply to."""
+        for discount in discounts or []:
+            source = get_nested(discount, "source")
+            coupon = get_nested(source, "coupon")
+            if isinstance(coupon, str) or not (are_whole or coupon is None or "applies_to" in coupon):
+                source["coupon"] = self._get("coupons.retrieve", get_id(coupon), ("applies_to",)) or coupon
+
+    def _get(self, method: str, stripe_id: str | None, expand: tuple[str, ...]) -> StripeObject | None:
+        """Fetch an object for the reckoning, expanded where Stripe does that; None where it has none."""
+        for more in ({"expand": list(expand)}, {}):
+            try:
+                return self._call(method, stripe_id, **more) if stripe_id else None
+            except StripeRefusedError as error:
+                if not error.is_about_expansion:
+                    return None
+        return None
+
+    def _call(self, method: str, *ids: str, **params: Any) -> StripeObject:
+        if self._time_left() < BUDGET:
+            raise StripeDownError
+        return self._stripe.call(method, *ids, **params)
