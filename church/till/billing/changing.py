@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from church.till.billing import lines
 from church.till.billing.holding import hold_change
-from church.till.billing.lines import get_item
+from church.till.billing.lines import get_item, list_items
 from church.till.billing.periods import compute_period_end
 from church.till.billing.subscribing import (
     add_pending_lines,
     bill_subscription,
     get_interval,
-    set_item,
+    set_items,
     take_pending_lines,
 )
 from church.till.desk import Till
@@ -27,10 +27,12 @@ BEHAVIOURS = ("create_prorations", "always_invoice", "none")
 
 @dataclass(frozen=True)
 class PlanChange:
-    """A change of plan: ``parts`` are its invoice lines; ``restarts`` tells whether a new period begins."""
+    """A change of plan: ``items`` are all items after it, ``parts`` its invoice lines.
 
-    price: Obj
-    quantity: int
+    ``restarts`` tells whether a new period begins.
+    """
+
+    items: list[Obj]
     parts: list[Obj]
     span: tuple[int, int]
     restarts: bool
@@ -38,32 +40,41 @@ class PlanChange:
 
 
 def prepare_change(
-    till: Till, subscription: Obj, price: Obj, quantity: int, behaviour: str, at: int, *, restart: bool = False
+    till: Till, subscription: Obj, items: list[Obj], behaviour: str, at: int, *, restart: bool = False
 ) -> PlanChange:
-    """Compute what a change would do, without storing anything."""
+    """Compute what a change to these items would do, without storing anything."""
     item = get_item(subscription)
     span = (item["current_period_start"], item["current_period_end"])
     at = min(max(at, span[0]), span[1])  # the site's clock may differ from the till's
     if subscription["status"] == "trialing" and not restart:
-        return PlanChange(price, quantity, [], span, restarts=False, invoiced=False)
-    restart = restart or get_interval(price) != get_interval(item["price"])
+        return PlanChange(items, [], span, restarts=False, invoiced=False)
+    restart = restart or get_interval(items[0]["price"]) != get_interval(item["price"])
     trial = subscription["status"] == "trialing"
     no_credit = behaviour == "none" or trial or at >= item["current_period_end"]
-    credit = [] if no_credit else [lines.make_unused_time_line(till, subscription, at)]
     if restart:
-        span = (till.now, compute_period_end(till.now, till.now, *get_interval(price)))
-        parts = [*credit, lines.make_period_line(till, subscription, price, quantity, span)]
-    elif price["id"] == item["price"]["id"] and quantity == item["quantity"]:
-        parts = []
+        former = [] if no_credit else list_items(subscription)
+        span = (till.now, compute_period_end(till.now, till.now, *get_interval(items[0]["price"])))
+        new = lines.make_period_lines(till, subscription, items, span)
     else:
-        parts = [*credit, lines.make_remaining_time_line(till, subscription, price, quantity, at)] if credit else []
+        former = [] if no_credit else _list_different(list_items(subscription), items)
+        new = [] if no_credit else [
+            lines.make_remaining_time_line(till, subscription, one["price"], one["quantity"], at, one["id"])
+            for one in _list_different(items, list_items(subscription))
+        ]  # fmt: skip
+    parts = [*(lines.make_unused_time_line(till, subscription, at, one) for one in former), *new]
     invoiced = restart or (behaviour == "always_invoice" and bool(parts))
-    return PlanChange(price, quantity, parts, span, restart, invoiced)
+    return PlanChange(items, parts, span, restart, invoiced)
+
+
+def _list_different(items: list[Obj], others: list[Obj]) -> list[Obj]:
+    """List the items that ``others`` does not have, or has with another price or quantity."""
+    same = {(one["id"], one["price"]["id"], one["quantity"]) for one in others}
+    return [one for one in items if (one["id"], one["price"]["id"], one["quantity"]) not in same]
 
 
 def apply_change(till: Till, subscription: Obj, change: PlanChange) -> str | None:
     """Apply a change. Returns the result of the payment, or None if nothing was due now."""
-    set_item(till, subscription, change.price, change.quantity, change.span, **_other_fields(subscription, change))
+    set_items(till, subscription, change.items, change.span, **_other_fields(subscription, change))
     if change.invoiced:
         return bill_subscription(
             till, subscription, [*take_pending_lines(till, subscription), *change.parts], "subscription_update"
@@ -77,7 +88,7 @@ def apply_change_when_paid(till: Till, subscription: Obj, change: PlanChange) ->
     if not change.invoiced:
         apply_change(till, subscription, change)
         return
-    fields = {"price": change.price, "quantity": change.quantity, "span": list(change.span)}
+    fields = {"items": change.items, "span": list(change.span)}
     hold_change(till, subscription, {**fields, "values": _other_fields(subscription, change)}, change.parts)
 
 

@@ -138,20 +138,25 @@ def _customer_details(customer: Obj) -> Obj:
 
 def _redeem(till: Till, session: Obj, discount: Obj, customer: str) -> Obj:
     """Turn a session's discount into one of the customer, and count the use of coupon and code."""
-    coupon = till.get("coupon", discount["coupon"])
-    months = coupon["duration_in_months"]
-    till.change(coupon, "coupon.updated", times_redeemed=coupon["times_redeemed"] + 1)
     if discount["promotion_code"]:
         promotion = till.get("promotion_code", discount["promotion_code"])
         till.change(promotion, "promotion_code.updated", times_redeemed=promotion["times_redeemed"] + 1)
+    code = discount["promotion_code"]
+    return redeem_coupon(till, discount["coupon"], customer, checkout_session=session["id"], promotion_code=code)
+
+
+def redeem_coupon(till: Till, coupon_id: str, customer: str | None, **values: object) -> Obj:
+    """Make a discount of a coupon, and count its use."""
+    coupon = till.get("coupon", coupon_id, "coupon")
+    months = coupon["duration_in_months"]
+    till.change(coupon, "coupon.updated", times_redeemed=coupon["times_redeemed"] + 1)
     made = till.make(
         "discount",
-        checkout_session=session["id"],
         customer=customer,
         end=add_months(till.now, months) if months else None,
-        promotion_code=discount["promotion_code"],
         source={"coupon": coupon["id"], "type": "coupon"},
         start=till.now,
+        **values,
     )
     return till.add(made)
 

@@ -12,7 +12,7 @@ from church.till.billing.holding import drop_pending_change
 from church.till.billing.periods import DAY
 from church.till.billing.renewing import renew_subscription
 from church.till.billing.scheduling import get_phase_end, start_next_phase
-from church.till.billing.subscribing import ENDED, update_after_payment
+from church.till.billing.subscribing import ENDED, UPDATED, update_after_payment
 from church.till.desk import Till
 from church.till.store import Obj
 
@@ -54,6 +54,8 @@ def _upcoming(till: Till) -> Iterator[Due]:
             yield max(subscription["trial_end"] - _TRIAL_WARNING, subscription["trial_start"]), 0, subscription, _warn
         if subscription["pending_update"] is not None:
             yield subscription["pending_update"]["expires_at"], 1, subscription, drop_pending_change
+        if resumes_at := (subscription["pause_collection"] or {}).get("resumes_at"):
+            yield resumes_at, 1, subscription, _resume_collection
         if subscription["status"] != "paused":
             yield get_period_end(subscription), 2, subscription, renew_subscription
     for schedule in till.store.all("subscription_schedule", status="active"):
@@ -61,6 +63,8 @@ def _upcoming(till: Till) -> Iterator[Due]:
     for invoice in till.store.all("invoice", status="open"):
         if invoice["next_payment_attempt"] is not None:
             yield invoice["next_payment_attempt"], 3, invoice, _retry
+        if invoice["due_date"] is not None and not till.store.get(f"overdue_{invoice['id']}"):
+            yield invoice["due_date"], 3, invoice, _mark_overdue
     for session in till.store.all("checkout.session", status="open"):
         yield session["expires_at"], 4, session, close_expired_session
 
@@ -72,6 +76,19 @@ def _cancel(till: Till, subscription: Obj) -> None:
 def _warn(till: Till, subscription: Obj) -> None:
     till.emit("customer.subscription.trial_will_end", subscription)
     till.store.put({"id": f"warned_{subscription['id']}", "object": "till.note"})
+
+
+def _resume_collection(till: Till, subscription: Obj) -> None:
+    till.change(subscription, UPDATED, pause_collection=None)
+
+
+def _mark_overdue(till: Till, invoice: Obj) -> None:
+    """Mark the subscription of an invoice past due that was to be paid by hand, and is not."""
+    till.store.put({"id": f"overdue_{invoice['id']}", "object": "till.note"})
+    subscription = till.get("subscription", invoice["parent"]["subscription_details"]["subscription"])
+    if subscription["status"] == "active":
+        till.change(subscription, UPDATED, status="past_due")
+    till.emit("invoice.overdue", invoice)
 
 
 def _retry(till: Till, invoice: Obj) -> None:

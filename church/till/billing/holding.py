@@ -20,7 +20,7 @@ _EXPIRED = "customer.subscription.pending_update_expired"
 def hold_change(till: Till, subscription: Obj, change: Obj, parts: list[Obj]) -> None:
     """Invoice ``parts`` and apply the change when they are paid, which may be now.
 
-    ``change`` has the item's new price and quantity, its period (``span``), and other fields of the subscription.
+    ``change`` has the new items, their period (``span``), and other fields of the subscription.
     """
     lines = [*take_pending_lines(till, subscription), *parts]
     invoice = finalize_invoice(
@@ -36,11 +36,9 @@ def hold_change(till: Till, subscription: Obj, change: Obj, parts: list[Obj]) ->
 
 
 def _pending_update(till: Till, subscription: Obj, change: Obj) -> Obj:
-    item = get_item(subscription)
-    new_item = {**item, "price": change["price"], "quantity": change["quantity"]}
-    until = min(till.now + _LIFETIME, item["current_period_end"])
+    until = min(till.now + _LIFETIME, get_item(subscription)["current_period_end"])
     empty = dict.fromkeys(("billing_cycle_anchor", "trial_end", "trial_from_plan"))
-    return {**empty, "expires_at": until, "subscription_items": [new_item]}
+    return {**empty, "expires_at": until, "subscription_items": change["items"]}
 
 
 def drop_pending_change(till: Till, subscription: Obj) -> None:

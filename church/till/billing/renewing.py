@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from church.till.billing import lines
 from church.till.billing.ending import end_subscription
-from church.till.billing.lines import get_item
+from church.till.billing.lines import get_item, list_items
 from church.till.billing.periods import compute_period_end
-from church.till.billing.subscribing import UPDATED, bill_subscription, get_interval, set_item, take_pending_lines
+from church.till.billing.subscribing import UPDATED, bill_subscription, get_interval, set_items, take_pending_lines
 from church.till.desk import Till
 from church.till.store import Obj
 
@@ -19,10 +19,11 @@ def renew_subscription(till: Till, subscription: Obj) -> None:
         return
     until = compute_period_end(begin, subscription["billing_cycle_anchor"], *get_interval(item["price"]))
     status = "active" if trial else subscription["status"]
-    set_item(till, subscription, item["price"], item["quantity"], (begin, until), status=status)
+    items = list_items(subscription)
+    set_items(till, subscription, items, (begin, until), status=status)
     parts = [
         *take_pending_lines(till, subscription),
-        lines.make_period_line(till, subscription, item["price"], item["quantity"], (begin, until)),
+        *lines.make_period_lines(till, subscription, items, (begin, until)),
     ]
     bill_subscription(till, subscription, parts, "subscription_cycle")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from church.till.billing import lines
 from church.till.billing.cards import PAID
 from church.till.billing.collecting import collect_payment
-from church.till.billing.invoicing import draft_invoice, finalize_invoice
-from church.till.billing.lines import get_item
+from church.till.billing.invoicing import draft_invoice, finalize_invoice, hold_invoice
 from church.till.billing.periods import add_interval, compute_period_end
 from church.till.desk import Till
 from church.till.shapes import make_legacy_plan, make_list
@@ -23,15 +24,19 @@ def start_subscription(
     quantity: int,
     method: str | None,
     *,
+    wanted: Sequence[Obj] = (),
     trial_end: int | None = None,
     discounts: list[Obj] | None = None,
     **values: object,
 ) -> Obj:
-    """Create a subscription and bill it to a payer who is present; with a trial the first invoice is zero."""
+    """Create a subscription and bill it to a payer who is present; with a trial the first invoice is zero.
+
+    ``wanted`` are the items where there are several: each with its price, quantity and discounts.
+    """
     subscription = till.make(
         "subscription",
         billing_cycle_anchor=trial_end or till.now,
-        currency=price["currency"],
+        currency=values.pop("currency", None) or price["currency"],
         customer=customer,
         default_payment_method=method,
         start_date=till.now,
@@ -42,30 +47,35 @@ def start_subscription(
         **values,
     )
     until = trial_end or compute_period_end(till.now, till.now, *get_interval(price))
-    subscription["items"] = _items(till, subscription["id"], price, quantity, until)
+    wanted = wanted or [{"price": price, "quantity": quantity, "discounts": []}]
+    items = [make_item(till, subscription["id"], (till.now, until), **each) for each in wanted]
+    subscription["items"] = make_list(items, f"/v1/subscription_items?subscription={subscription['id']}")
     till.add(subscription, "customer.subscription.created")
     first = lines.make_trial_line if trial_end else lines.make_period_line
     bill_subscription(
         till,
         subscription,
-        [first(till, subscription, price, quantity, (till.now, until))],
+        [first(till, subscription, one["price"], one["quantity"], (till.now, until), one["id"]) for one in items],
         "subscription_create",
         present=True,
     )
     return subscription
 
 
-def _items(till: Till, subscription: str, price: Obj, quantity: int, until: int) -> Obj:
-    item = till.make(
+def make_item(
+    till: Till, subscription: str, span: tuple[int, int], price: Obj, quantity: int, discounts: list[str]
+) -> Obj:
+    """Make an item of a subscription for the period ``span``."""
+    return till.make(
         "subscription_item",
-        current_period_start=till.now,
-        current_period_end=until,
+        current_period_start=span[0],
+        current_period_end=span[1],
+        discounts=discounts,
         plan=make_legacy_plan(price),
         price=price,
         quantity=quantity,
         subscription=subscription,
     )
-    return make_list([item], f"/v1/subscription_items?subscription={subscription}")
 
 
 def get_interval(price: Obj) -> tuple[str, int]:
@@ -74,10 +84,22 @@ def get_interval(price: Obj) -> tuple[str, int]:
 
 
 def bill_subscription(till: Till, subscription: Obj, parts: list[Obj], reason: str, *, present: bool = False) -> str:
-    """Invoice these lines, charge the card and return the result."""
-    invoice = finalize_invoice(
-        till, draft_invoice(till, subscription, parts, reason, list_discounts(till, subscription))
-    )
+    """Invoice these lines, charge the card and return the result.
+
+    While collection is paused nothing is charged; a payer who pays by hand is sent the invoice.
+    """
+    draft = draft_invoice(till, subscription, parts, reason, list_discounts(till, subscription))
+    if subscription["pause_collection"]:
+        invoice = hold_invoice(till, draft, subscription["pause_collection"]["behavior"])
+        till.change(subscription, UPDATED, latest_invoice=invoice["id"])
+        return PAID
+    invoice = finalize_invoice(till, draft)
+    if subscription["collection_method"] == "send_invoice":
+        till.emit("invoice.sent", invoice)
+        is_new = subscription["status"] == "incomplete"
+        status = "active" if is_new else subscription["status"]
+        till.change(subscription, UPDATED, status=status, latest_invoice=invoice["id"])
+        return PAID
     result = collect_payment(till, invoice, present=present, approved=present)
     update_after_payment(
         till,
@@ -97,7 +119,7 @@ def update_after_payment(till: Till, subscription: Obj, invoice: Obj, result: st
         if result == PAID:
             applied = {**held["values"], **values, "pending_update": None}
             till.change(subscription, "customer.subscription.pending_update_applied", pending_update=None)
-            set_item(till, subscription, held["price"], held["quantity"], held["span"], **applied)
+            set_items(till, subscription, held["items"], held["span"], **applied)
         return
     status = subscription["status"]
     if status not in ENDED:
@@ -114,8 +136,11 @@ def _has_other_open_invoice(till: Till, subscription: Obj, paid: Obj) -> bool:
 
 
 def list_discounts(till: Till, subscription: Obj) -> list[Obj]:
-    """Return the discounts of the subscription's next invoice."""
+    """Return the discounts of the subscription's next invoice: its own, or else the customer's."""
     discounts = [till.get("discount", identity) for identity in subscription["discounts"]]
+    own = till.get("customer", subscription["customer"])["discount"]
+    if not discounts and own is not None:
+        discounts = [own]
     return [discount for discount in discounts if discount["end"] is None or discount["end"] > till.now]
 
 
@@ -126,20 +151,22 @@ def _remaining_discounts(till: Till, subscription: Obj, invoice: Obj) -> list[st
         discount["id"]: till.get("coupon", discount["source"]["coupon"])
         for discount in list_discounts(till, subscription)
     }
-    return [identity for identity, coupon in coupons.items() if coupon["duration"] != "once" or identity not in used]
+    left = [identity for identity, coupon in coupons.items() if coupon["duration"] != "once" or identity not in used]
+    return [identity for identity in left if identity in subscription["discounts"]]
 
 
-def set_item(till: Till, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int], **values: object) -> None:
-    """Set price, quantity and period of the subscription's item."""
-    item = {
-        **get_item(subscription),
-        "current_period_start": span[0],
-        "current_period_end": span[1],
-        "plan": make_legacy_plan(price),
-        "price": price,
-        "quantity": quantity,
-    }
-    till.change(subscription, UPDATED, items={**subscription["items"], "data": [item]}, **values)
+def set_items(till: Till, subscription: Obj, items: list[Obj], span: tuple[int, int], **values: object) -> None:
+    """Set the subscription's items, and the period of all of them."""
+    data = [
+        {
+            **item,
+            "current_period_start": span[0],
+            "current_period_end": span[1],
+            "plan": make_legacy_plan(item["price"]),
+        }
+        for item in items
+    ]
+    till.change(subscription, UPDATED, items={**subscription["items"], "data": data}, **values)
 
 
 def take_pending_lines(till: Till, subscription: Obj) -> list[Obj]:

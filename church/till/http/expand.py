@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from church.till.billing.invoicing import get_applies_to
+from church.till.billing.lines import get_currency_options
 from church.till.http.errors import TillError
 from church.till.shapes import make_list
 from church.till.store import Obj
@@ -43,6 +45,8 @@ _LEFT_OUT: dict[tuple[str, str], Callable[[Till, Obj], Any]] = {
     ("charge", "refunds"): _refunds,
     ("customer", "subscriptions"): _subscriptions,
     ("checkout.session", "line_items"): list_line_items,
+    ("price", "currency_options"): get_currency_options,
+    ("coupon", "applies_to"): get_applies_to,
 }
 
 

@@ -56,6 +56,10 @@ class Params:
         """Names of the fields that were sent."""
         return list(self._fields)
 
+    def is_empty(self, name: str) -> bool:
+        """Whether the field was sent without a value, which unsets it."""
+        return self._fields.get(name) == ""
+
     def _full_name(self, name: str) -> str:
         return f"{self._path}[{name}]" if self._path else name
 

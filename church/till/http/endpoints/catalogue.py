@@ -79,7 +79,10 @@ def list_products(till: Till, params: Params) -> Obj:
 @endpoint("POST", "/prices")
 def create_price(till: Till, params: Params) -> Obj:
     """Create a price, of an existing product or of a new one."""
-    params.allow(f"{_PRICE} currency unit_amount unit_amount_decimal recurring product product_data billing_scheme")
+    params.allow(
+        f"{_PRICE} billing_scheme currency currency_options product product_data recurring transform_quantity "
+        "unit_amount unit_amount_decimal"
+    )
     if "product_data" in params:
         product = create_product(till, params.table("product_data"))["id"]
     else:
@@ -101,7 +104,23 @@ def _add_price(till: Till, params: Params, product: str) -> Obj:
     )
     price["type"] = "recurring" if price["recurring"] else "one_time"
     price.update(_price_fields(params, price))
+    if "transform_quantity" in params:
+        how = params.table("transform_quantity").allow("divide_by round")
+        price["transform_quantity"] = {"divide_by": how.number("divide_by"), "round": how.choice("round", "up", "down")}
+    _store_currency_options(till, params, price["id"])
     return till.add(price, "price.created")
+
+
+def _store_currency_options(till: Till, params: Params, price: str) -> None:
+    """Store the amounts in further currencies, which a price shows only where they are expanded."""
+    options = params.table("currency_options")
+    amounts = {name: options.table(name).allow("unit_amount").number("unit_amount") for name in options.names}
+    shown = {"custom_unit_amount": None, "tax_behavior": "unspecified"}
+    data = {
+        name: {**shown, "unit_amount": amount, "unit_amount_decimal": str(amount)} for name, amount in amounts.items()
+    }
+    if data:
+        till.store.put({"id": f"options_{price}", "object": "till.note", "data": data})
 
 
 def _recurring(params: Params) -> Obj:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 
+from church.till.billing.checkout import redeem_coupon
 from church.till.billing.ending import end_subscription
 from church.till.desk import Till
 from church.till.http.api import endpoint
+from church.till.http.errors import TillError
 from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
 from church.till.store import Obj
@@ -47,6 +49,31 @@ def _fields(till: Till, params: Params, before: Obj) -> Obj:
         method = till.get("payment_method", default, "invoice_settings[default_payment_method]")
         values["invoice_settings"] = {**before["invoice_settings"], "default_payment_method": method["id"]}
     return values
+
+
+@endpoint("POST", "/customers/<customer>/discount")
+def add_customer_discount(till: Till, params: Params, customer: str) -> Obj:
+    """Give a customer a discount for all invoices, by its ``coupon``: an address of the till's own.
+
+    At Stripe only the dashboard and older versions of the API do this.
+    """
+    found = till.get("customer", customer)
+    discount = redeem_coupon(till, params.allow("coupon").required("coupon"), customer)
+    till.change(found, "customer.updated", discount=discount)
+    till.emit("customer.discount.created", discount)
+    return found
+
+
+@endpoint("DELETE", "/customers/<customer>/discount")
+def delete_customer_discount(till: Till, params: Params, customer: str) -> Obj:
+    """Remove a customer's discount."""
+    found = till.get("customer", customer)
+    discount = found["discount"]
+    if discount is None:
+        raise TillError("No active discount for this customer.", "resource_missing", "id")
+    till.change(found, "customer.updated", discount=None)
+    till.emit("customer.discount.deleted", discount)
+    return {"id": discount["id"], "object": "discount", "deleted": True}
 
 
 @endpoint("GET", "/customers/<customer>")

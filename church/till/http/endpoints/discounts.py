@@ -9,6 +9,26 @@ from church.till.http.params import Params
 from church.till.store import Obj
 
 
+@endpoint("POST", "/coupons")
+def create_coupon(till: Till, params: Params) -> Obj:
+    """Create a coupon, for all products or for some."""
+    params.allow("amount_off applies_to currency duration duration_in_months id name percent_off")
+    percent = params.text("percent_off")
+    coupon = till.make(
+        "coupon",
+        amount_off=params.number("amount_off"),
+        currency=params.text("currency"),
+        duration=params.choice("duration", "once", "forever", "repeating"),
+        duration_in_months=params.number("duration_in_months"),
+        name=params.text("name"),
+        percent_off=float(percent) if percent else None,
+    )
+    coupon["id"] = params.text("id") or coupon["id"]
+    if products := params.table("applies_to").texts("products"):
+        till.store.put({"id": f"applies_to_{coupon['id']}", "object": "till.note", "data": products})
+    return till.add(coupon, "coupon.created")
+
+
 @endpoint("GET", "/coupons/<coupon>")
 def get_coupon(till: Till, params: Params, coupon: str) -> Obj:
     """Return a coupon."""

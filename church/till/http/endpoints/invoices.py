@@ -8,11 +8,13 @@ from church.till.billing.changing import BEHAVIOURS, prepare_change
 from church.till.billing.collecting import collect_payment
 from church.till.billing.ending import get_period_end
 from church.till.billing.invoicing import draft_invoice
+from church.till.billing.lines import list_items
 from church.till.billing.periods import compute_period_end
+from church.till.billing.scheduling import items_of_phase
 from church.till.billing.subscribing import ENDED, get_interval, list_discounts, update_after_payment
 from church.till.desk import Till
 from church.till.http.api import endpoint
-from church.till.http.endpoints.subscriptions import read_price_and_quantity
+from church.till.http.endpoints.subscriptions import read_items
 from church.till.http.errors import RecordedCardError, TillError
 from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
@@ -85,12 +87,13 @@ def _close(till: Till, invoice: Obj, status: str, transition: str, event: str) -
 @endpoint("POST", "/invoices/create_preview")
 def preview_invoice(till: Till, params: Params) -> Obj:
     """Preview the next invoice, with or without a change of plan."""
-    params.allow("customer subscription subscription_details")
+    params.allow("customer preview_mode subscription subscription_details")
     subscription = till.get("subscription", params.required("subscription"), "subscription")
     details = params.table("subscription_details").allow(_DETAILS)
     if _has_no_next_invoice(subscription, details):
         raise TillError("No upcoming invoices for customer", "invoice_upcoming_none", "subscription")
-    parts, reason = _parts(till, details, subscription)
+    recurring = params.choice("preview_mode", "next", "recurring") == "recurring"
+    parts, reason = (_recurring if recurring else _parts)(till, details, subscription)
     preview = draft_invoice(till, subscription, parts, reason, list_discounts(till, subscription))
     preview["id"] = f"upcoming_{preview['id']}"
     preview["customer"] = params.text("customer") or preview["customer"]
@@ -106,14 +109,28 @@ def _has_no_next_invoice(subscription: Obj, details: Params) -> bool:
 
 
 def _parts(till: Till, details: Params, subscription: Obj) -> tuple[list[Obj], str]:
-    price, quantity = read_price_and_quantity(till, details, subscription)
+    items = read_items(till, details, subscription)
     behaviour = details.choice("proration_behavior", *BEHAVIOURS)
     at = details.number("proration_date") or till.now
-    change = prepare_change(till, subscription, price, quantity, behaviour, at)
+    change = prepare_change(till, subscription, items, behaviour, at)
     pending = till.store.get(f"pending_{subscription['id']}")
     parts = [*(pending["data"] if pending else []), *change.parts]
     if change.invoiced:
         return parts, "subscription_update"
-    begin = change.span[1]
-    until = compute_period_end(begin, subscription["billing_cycle_anchor"], *get_interval(price))
-    return [*parts, lines.make_period_line(till, subscription, price, quantity, (begin, until))], "upcoming"
+    return [*parts, *_renewal(till, subscription, change.items, change.span[1])], "upcoming"
+
+
+def _recurring(till: Till, details: Params, subscription: Obj) -> tuple[list[Obj], str]:
+    """Return the lines of a period after the change, without prorations."""
+    items = read_items(till, details, subscription)
+    return _renewal(till, subscription, items, get_period_end(subscription)), "upcoming"
+
+
+def _renewal(till: Till, subscription: Obj, items: list[Obj], begin: int) -> list[Obj]:
+    """Return the lines of the next period; a schedule may have other items from then on."""
+    schedule = till.store.get(subscription["schedule"]) if subscription["schedule"] else None
+    due = [phase for phase in (schedule or {"phases": []})["phases"] if phase["start_date"] == begin]
+    if due and items == list_items(subscription):
+        items = items_of_phase(till, subscription, due[0])
+    until = compute_period_end(begin, subscription["billing_cycle_anchor"], *get_interval(items[0]["price"]))
+    return lines.make_period_lines(till, subscription, items, (begin, until))

@@ -9,6 +9,7 @@ from church.till.billing.scheduling import detach_schedule, make_phase, schedule
 from church.till.billing.subscribing import ENDED
 from church.till.desk import Till
 from church.till.http.api import endpoint
+from church.till.http.endpoints.subscriptions import check_items
 from church.till.http.errors import TillError
 from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
@@ -51,22 +52,34 @@ def _phases(till: Till, schedule: Obj, rows: list[Params]) -> list[Obj]:
     for row in rows:
         row.allow(_PHASE)
         begin = phases[-1]["end_date"] if phases else row.number("start_date") or begin
-        items = row.rows("items")
-        if len(items) != 1:
-            raise TillError("A subscription of the test till has exactly one item.", param="phases[0][items]")
-        item = items[0].allow("metadata price quantity")
-        price = get_recurring_price(till, item.required("price"), "phases[0][items][0][price]")
+        items = [_read_item(till, item) for item in row.rows("items")]
+        if not items:
+            raise TillError("A phase needs at least one item.", param="phases[0][items]")
+        check_items(till, items, till.get("subscription", schedule["subscription"])["currency"])
         behaviour = row.choice("proration_behavior", *BEHAVIOURS)
-        span = (begin, _end_date(row, begin, price))
-        discounts = [
-            till.get("discount", entry.allow("discount").required("discount"), "phases[0][discounts]")["id"]
-            for entry in row.rows("discounts")
-        ]
-        quantity = item.number("quantity") or 1
-        phases.append(make_phase(price, quantity, span, behaviour, row.texts_by_name("metadata"), discounts))
+        span = (begin, _end_date(row, begin, items[0]["price"]))
+        discounts = _read_discounts(till, row)
+        phases.append(make_phase(items, span, behaviour, row.texts_by_name("metadata"), discounts))
     if phases[0]["end_date"] <= till.now:
         raise TillError("The current phase must end in the future.", param="phases[0][end_date]")
     return phases
+
+
+def _read_item(till: Till, item: Params) -> Obj:
+    item.allow("discounts metadata price quantity")
+    quantity = item.number("quantity")
+    return {
+        "price": get_recurring_price(till, item.required("price"), "phases[0][items][0][price]"),
+        "quantity": 1 if quantity is None else quantity,
+        "discounts": _read_discounts(till, item),
+    }
+
+
+def _read_discounts(till: Till, params: Params) -> list[str]:
+    return [
+        till.get("discount", entry.allow("discount").required("discount"), "phases[0][discounts]")["id"]
+        for entry in params.rows("discounts")
+    ]
 
 
 def _end_date(row: Params, begin: int, price: Obj) -> int:

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from church.till.billing.cards import BY_NAME, CARDS, attach_card, find_card
 from church.till.billing.ending import end_subscription, get_period_end, set_cancel_at
-from church.till.billing.lines import get_item, get_product_name
+from church.till.billing.lines import compute_amount, get_item, get_product_name, list_items
 from church.till.billing.scheduling import detach_schedule
 from church.till.billing.subscribing import ENDED, UPDATED
 from church.till.desk import Till, current_till
@@ -25,7 +25,9 @@ def show(session: str) -> str:
         found = till.get("billing_portal.session", session)
         g.back = [found["return_url"] or ""]
         customer = till.get("customer", found["customer"])
-        subscriptions = [_view(till, one) for one in till.store.all("subscription", customer=customer["id"])]
+        meant = (found["flow"] or {}).get("subscription_cancel", {}).get("subscription")
+        every = till.store.all("subscription", customer=customer["id"])
+        subscriptions = [_view(till, one) for one in every if meant in {None, one["id"]}]
         invoices = list(till.store.all("invoice", customer=customer["id"]))
         return render_template(
             "portal.html",
@@ -38,12 +40,14 @@ def show(session: str) -> str:
 
 
 def _view(till: Till, subscription: Obj) -> Obj:
-    item = get_item(subscription)
+    item, currency = get_item(subscription), subscription["currency"]
     method = subscription["default_payment_method"]
+    items = list_items(subscription)
     return {
         **subscription,
-        "plan": get_product_name(till, item["price"]),
+        "plan": " and ".join(get_product_name(till, each["price"]) for each in items),
         "price": item["price"],
+        "amount": sum(compute_amount(till, each["price"], each["quantity"], currency) for each in items),
         "until": item["current_period_end"],
         "card": find_card(till.store.get(method)) if method else None,
         "over": subscription["status"] in ENDED,

@@ -13,8 +13,8 @@ from tests.support.till_fixture import PATRON
 
 def upgrade(desk, subscription):
     """Upgrade as soon as the proration is paid."""
-    price = desk.get("price", PATRON)
-    apply_change_when_paid(desk, subscription, prepare_change(desk, subscription, price, 1, "always_invoice", desk.now))
+    items = [{**item(subscription), "price": desk.get("price", PATRON)}]
+    apply_change_when_paid(desk, subscription, prepare_change(desk, subscription, items, "always_invoice", desk.now))
     return desk.get("subscription", subscription["id"])
 
 

@@ -25,7 +25,8 @@ def test_schedule_released_changes_nothing(till):
 @pytest.mark.parametrize(
     "phases",
     [
-        [{"items": [{"price": FRIEND}, {"price": PATRON}]}],
+        [{"items": [{"price": FRIEND}, {"price": "price_patron_year"}]}],
+        [{"items": [{"price": FRIEND}, {"price": FRIEND}]}],
         [{"items": [{"price": FRIEND}], "end_date": 1}],
         [{"items": [{"price": FRIEND}], "start_date": 10, "end_date": 20}],
         [{"items": [{"price": "price_none"}]}],

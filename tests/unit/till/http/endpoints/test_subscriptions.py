@@ -13,7 +13,8 @@ from tests.support.till_fixture import PATRON
     "params",
     [
         {"items": [{"id": "si_none", "price": PATRON}]},
-        {"items": [{"price": PATRON}]},
+        {"items": [{"price": "price_friend_month"}]},
+        {"items": [{"price": "price_patron_year"}]},
         {"cancel_at": 1},
         {"default_payment_method": "pm_none"},
         {"payment_behavior": "pending_if_incomplete", "metadata": {"a": "b"}, "items": []},
