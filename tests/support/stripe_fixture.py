@@ -37,6 +37,7 @@ KINDS = {
     "invoice_payments": "invoice_payment", "checkout.sessions": "checkout.session", "coupons": "coupon",
     "subscription_schedules": "subscription_schedule",
 }  # fmt: skip
+_EXPANDED_ONLY = frozenset({"currency_options", "applies_to"})
 _numbers = count(1)
 
 
@@ -51,6 +52,7 @@ class FakeStripe:
         self.objects: dict[str, Obj] = {}
         self.calls: list[tuple[str, tuple[str, ...], Obj]] = []
         self.before: Callable[[str], None] = lambda _method: None
+        self.expand: list[str] = []
         self.previews: dict[str, Obj] = {}
         """Upcoming invoices by subscription; others can't be previewed here, so that their amounts are reckoned."""
         self.product("prod_patron", church_plan="patron", church_order="2")
@@ -62,6 +64,7 @@ class FakeStripe:
         service, _, verb = method.rpartition(".")
         if verb == "list":
             return self._list(service, params)
+        self.expand = params.get("expand", [])
         if verb == "create_preview":
             return self._preview(params["subscription"])
         found = self.objects.get(ids[0])
@@ -115,6 +118,16 @@ class FakeStripe:
             "checkout.session", f"cs_{next(_numbers)}", customer=subscription["customer"],
             subscription=subscription["id"], **(defaults | values),
         )  # fmt: skip
+
+    def item(self, name: str, price: str, **values: Any) -> Obj:
+        """Make an item of a subscription."""
+        period = {"current_period_start": START, "current_period_end": START + 30 * DAY}
+        return {"id": name, "price": price, "quantity": 1, "discounts": [], **period, **values}
+
+    def discount(self, stripe_id: str, **coupon: Any) -> Obj:
+        """Create a discount with a coupon that lasts forever."""
+        source = {"type": "coupon", "coupon": {"id": "co_1", "object": "coupon", "duration": "forever", **coupon}}
+        return self.put("discount", stripe_id, source=source, end=None)
 
     def invoice(self, subscription: Obj, paid: int = 0, **values: Any) -> Obj:
         """Create an invoice; ``paid`` is the amount of its payment, whose charge can be refunded."""
@@ -185,9 +198,26 @@ class FakeStripe:
             item["price"]["product"] = copy.deepcopy(self.objects[item["price"]["product"]])
         if isinstance(answer.get("latest_invoice"), str):
             answer["latest_invoice"] = copy.deepcopy(self.objects[answer["latest_invoice"]])
+        for place in (answer, *(answer.get("items") or {}).get("data", [])):
+            if place.get("discounts"):
+                place["discounts"] = [copy.deepcopy(self.objects.get(name, name)) for name in place["discounts"]]
+        _hide(answer, self.expand)
         if answer["object"] == "price":
             answer["product"] = copy.deepcopy(self.objects.get(answer["product"], answer["product"]))
         return answer
+
+
+def _hide(found: Any, expand: list[str]) -> None:
+    """Leave out what Stripe gives only where it is expanded."""
+    if isinstance(found, list):
+        for each in found:
+            _hide(each, expand)
+    elif isinstance(found, dict):
+        for name in list(found):
+            if name in _EXPANDED_ONLY and not any(path.endswith(name) for path in expand):
+                del found[name]
+            else:
+                _hide(found[name], expand)
 
 
 def make_event(kind: str, obj: Obj, stripe_id: str | None = None, **changes: Any) -> Obj:
