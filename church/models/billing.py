@@ -102,8 +102,6 @@ class Subscription(Base):
     current_period_end: Mapped[datetime | None]
     cancel_at: Mapped[datetime | None]
     """When it will end, from either of Stripe's two fields for that."""
-    canceled_at: Mapped[datetime | None]
-    """When the member cancelled, at the end of a period or at once."""
     ended_at: Mapped[datetime | None]
     past_due_since: Mapped[datetime | None]
     collection_paused: Mapped[bool] = mapped_column(default=False)

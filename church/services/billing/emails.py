@@ -70,11 +70,16 @@ def queue_change(
     if before is None or former not in CURRENT_STATUSES:
         return
     if status == "canceled":
-        _queue(session, _ended(session, stripe_id, facts, now))
+        queue_ended(session, stripe_id, facts, now)
     elif status in UNPAID_STATUSES and former not in UNPAID_STATUSES:
         _queue(session, _payment_failed(session, row["latest_invoice"] or "", facts, now))
     elif status in CURRENT_STATUSES and row["cancel_at"] is not None and row["cancel_at"] != before["cancel_at"]:
-        _queue(session, _cancelled(session, stripe_id, now))
+        _queue(session, _cancelled(session, stripe_id, facts, now))
+
+
+def queue_ended(session: Session, stripe_id: str, facts: Facts, now: datetime) -> None:
+    """Queue the email about a subscription that has ended."""
+    _queue(session, _ended(session, stripe_id, facts, now))
 
 
 def queue_renewal(session: Session, row: Subscription) -> bool:
@@ -143,7 +148,7 @@ def _welcome(session: Session, stripe_id: str) -> _Draft | None:
     return _Draft("welcome", row.user_id, f"welcome:{stripe_id}", context)
 
 
-def _cancelled(session: Session, stripe_id: str, now: datetime) -> _Draft | None:
+def _cancelled(session: Session, stripe_id: str, facts: Facts, now: datetime) -> _Draft | None:
     row = _find_subscription(session, stripe_id)
     if row is None or row.cancel_at is None or row.cancel_at <= now:
         return None
@@ -153,7 +158,8 @@ def _cancelled(session: Session, stripe_id: str, now: datetime) -> _Draft | None
         "until": _day(row.cancel_at),
         "another": any(one.status in PAID_STATUSES for one in others),
     }
-    key = f"cancelled:{stripe_id}:{row.cancel_at:%Y%m%d%H%M}:{row.canceled_at or row.cancel_at:%Y%m%d%H%M%S}"
+    asked_at = _fetched(facts, stripe_id).get("canceled_at")  # of a cancellation taken back and made again, a new one
+    key = f"cancelled:{stripe_id}:{row.cancel_at:%Y%m%d%H%M}:{asked_at}"
     return _Draft("membership_cancelled", row.user_id, key, context)
 
 
@@ -170,6 +176,11 @@ def _payment_failed(session: Session, stripe_id: str, _facts: Facts, now: dateti
     }
     template = "invoice_open" if row.collection_method == "send_invoice" else "payment_failed"
     return _Draft(template, row.user_id, f"unpaid:{stripe_id}", context)
+
+
+def _fetched(facts: Facts, subscription: str) -> Mapping[str, Any]:
+    """Return the subscription as Stripe has it; empty where the change did not come from there."""
+    return facts.subscriptions[subscription][0] if subscription in facts.subscriptions else {}
 
 
 def _trial_ending(session: Session, stripe_id: str, _facts: Facts, now: datetime) -> _Draft | None:

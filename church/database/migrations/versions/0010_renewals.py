@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.execute("UPDATE subscriptions SET plan_amount = amount, renewal_at = current_period_end")
     for table, names in {
         "customers": ("delinquent",),
+        "subscriptions": ("canceled_at",),
         "invoices": ("billing_reason", "amount_due", "next_attempt_at"),
         "ledger_entries": ("recorded_at",),
         "checkouts": ("stripe_subscription", "expires_at"),
@@ -63,6 +64,7 @@ def downgrade() -> None:
     op.drop_column("invoices", "due_at")
     op.drop_column("prices", "currency_amounts")
     op.add_column("customers", sa.Column("delinquent", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("subscriptions", sa.Column("canceled_at", _TIME))
     op.add_column("invoices", sa.Column("billing_reason", sa.String()))
     op.add_column("invoices", sa.Column("amount_due", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("invoices", sa.Column("next_attempt_at", _TIME))

@@ -140,12 +140,11 @@ class _Writer:
 
     def _end_subscriptions(self, customer_id: int) -> None:
         """End the subscriptions of a deleted customer: Stripe cancels them, and may no longer have them."""
-        theirs = select(Subscription.stripe_id, Subscription.canceled_at).where(
+        theirs = select(Subscription.stripe_id).where(
             Subscription.customer_id == customer_id, Subscription.status.not_in(ENDED_STATUSES)
         )
-        for stripe_id, canceled_at in self._session.execute(theirs).all():
-            values = {"status": "canceled", "ended_at": self.now, "canceled_at": canceled_at or self.now}
-            self._put(Subscription, stripe_id, values)
+        for stripe_id in self._session.scalars(theirs).all():
+            self._put(Subscription, stripe_id, {"status": "canceled", "ended_at": self.now})
 
     def _subscription_values(self, fetched: FetchedSubscription) -> Row:
         found, plan, item_id, plan_prices, renewal = fetched

@@ -197,7 +197,6 @@ def subscription_values(
         "current_period_start": to_datetime(item.get("current_period_start")),
         "current_period_end": period_end,
         "cancel_at": ends,
-        "canceled_at": to_datetime(obj.get("canceled_at")),
         "ended_at": to_datetime(obj.get("ended_at")),
         "past_due_since": _past_due_since(obj, item),
         "collection_paused": bool(obj.get("pause_collection")),

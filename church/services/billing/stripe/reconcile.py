@@ -20,11 +20,11 @@ from church.database import database_now
 from church.extensions import db
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.billing import ENDED_STATUSES, EventState
-from church.services.billing import account_data, unmatched_payments
+from church.services.billing import account_data, emails, unmatched_payments
 from church.services.billing.errors import MissingObjectError, NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, products_and_prices, webhooks
 from church.services.billing.stripe.client import StripeObject, gateway, list_all
-from church.services.billing.stripe.fetch import Fetcher
+from church.services.billing.stripe.fetch import Facts, Fetcher
 from church.services.billing.stripe.fetch_renewal import make_basis
 from church.services.billing.stripe.ledger_entries import FAILED_REFUNDS, REFUND_FAILED
 from church.services.billing.stripe.objects import invoice_values, subscription_values
@@ -265,4 +265,5 @@ def _end(session: Session, stripe_id: str, now: datetime) -> bool:
         return False
     values = {"status": "canceled", "ended_at": now, "fetched_at": now}
     session.execute(update(Subscription).where(Subscription.id == row.id).values(**values))
+    emails.queue_ended(session, stripe_id, Facts(now), now)
     return True

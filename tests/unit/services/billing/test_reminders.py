@@ -40,7 +40,7 @@ def day(ahead: timedelta) -> str:
 
 
 def yearly(user: User, **values: Any) -> None:
-    renews = {"interval": "year", "amount": 12000, "current_period_end": utc_now() + 5 * DAY}
+    renews = {"interval": "year", "amount": 12000, "renewal_amount": 12000, "current_period_end": utc_now() + 5 * DAY}
     add_subscription(add_customer(user.id), **renews | values)
 
 
