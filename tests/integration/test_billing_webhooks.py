@@ -21,12 +21,24 @@ from church.database.engines import is_sqlite
 from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs import registry
-from church.models import Base, Customer, Invoice, LedgerEntry, Product, StripeEvent, Subscription
+from church.models import (
+    Base,
+    Customer,
+    Invoice,
+    LedgerEntry,
+    Product,
+    StripeEvent,
+    Subscription,
+    UnmatchedPayment,
+    User,
+)
 from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services.billing.errors import StripeDownError
+from church.services.billing.reminders import send_reminders
 from church.services.billing.stripe import event_store
 from church.services.billing.stripe.webhooks import replay
+from church.services.billing.unmatched_payments import load_customer, match_confirmed, tidy_payments
 from tests.support.helpers import grows
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import ROOT
@@ -460,3 +472,32 @@ def test_ledger_entry_cannot_be_changed_or_deleted(shop: SiteWithFakeStripe) -> 
             with pytest.raises(Exception, match="append-only"), db.write() as session:
                 session.connection().exec_driver_sql(statement)
     assert [entry.amount for entry in shop.rows(LedgerEntry)] == [1200]
+
+
+def test_payer_by_payment_link_is_the_member_who_confirms_the_address_later(shop: SiteWithFakeStripe) -> None:
+    """Several events of the same payment at once list it once, and the address brings the member all of it."""
+    subscription = shop.stripe.subscription(shop.stripe.customer(None, email="ann@example.org"))
+    invoice = shop.stripe.invoice(subscription, paid=1200)
+    session = shop.stripe.session(subscription)
+    events = [
+        make_event("customer.subscription.created", subscription),
+        make_event("invoice.paid", invoice),
+        make_event("checkout.session.completed", session),
+    ]
+    with ThreadPoolExecutor(len(events)) as pool:
+        assert {outcome.status for outcome in pool.map(shop.deliver, events)} == {"ignored"}
+    assert shop.one(UnmatchedPayment).email_key == "ann@example.org"
+    user_id, _ = add_member(shop.app)
+    with shop.app.app_context():
+        with db.write() as writing:
+            user = writing.get_one(User, user_id)
+            user.email, user.email_key, user.verified_at = "Ann@example.org", "ann@example.org", utc_now()
+            writing.flush()
+            match_confirmed(writing, user)
+        load_customer({"customer": subscription["customer"]})
+    assert (shop.rows(UnmatchedPayment), shop.premium(user_id)) == ([], True)
+    assert [row.user_id for row in shop.rows(LedgerEntry)] == [user_id]
+    assert shop.deliver(make_event("customer.subscription.updated", subscription)).status == "processed"
+    with shop.app.app_context():
+        send_reminders({})
+        tidy_payments({})

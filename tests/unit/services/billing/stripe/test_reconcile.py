@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import update
 
 from church.extensions import db
-from church.models import Customer, Invoice, LedgerEntry, StripeEvent, Subscription, User
+from church.models import Customer, Invoice, LedgerEntry, Mail, StripeEvent, Subscription, UnmatchedPayment, User
 from church.models.base import utc_now
 from church.services.billing.errors import StripeRefusedError
 from church.services.billing.stripe.reconcile import (
@@ -115,6 +115,7 @@ def test_all_of_several_missing_are_left_alone(stripe_objects: FakeStripe, ada: 
     with db.write() as session:
         session.execute(update(Subscription).where(Subscription.stripe_id == "sub_2").values(status="canceled"))
     assert end_missing(["sub_1"]) == MissingSubscriptions(ended=1)
+    assert [mail.template for mail in stored(Mail)] == ["membership_ended"]
 
 
 def test_missing_subscription_updated_meanwhile_is_not_ended(stripe_objects: FakeStripe, ada: User) -> None:
@@ -168,3 +169,16 @@ def test_nightly_comparison_runs_where_payments_are_taken(
     at_work.config["CHURCH"] = with_settings(at_work.config["CHURCH"], environment=environment)
     reconcile_nightly({})
     assert bool(stripe_objects.calls) is compared
+
+
+def test_payer_whose_webhooks_were_lost_is_matched_or_listed(stripe_objects: FakeStripe, ada: User) -> None:
+    """By the confirmed address, with all payments; the others wait for an admin. A further night changes nothing."""
+    theirs = stripe_objects.subscription(stripe_objects.customer(None, email=ada.email))
+    stripe_objects.invoice(theirs, paid=1200)
+    other = stripe_objects.subscription(stripe_objects.customer(None, email="eve@church.example"))
+    for _ in range(2):
+        reconcile_with_stripe()
+        assert [(row.stripe_id, row.user_id) for row in stored(Subscription)] == [(theirs["id"], ada.id)]
+        assert [(row.user_id, row.amount) for row in stored(LedgerEntry)] == [(ada.id, 1200)]
+        assert [row.stripe_subscription for row in stored(UnmatchedPayment)] == [other["id"]]
+    assert [mail.template for mail in stored(Mail)] == ["welcome"]
