@@ -12,7 +12,7 @@ import stripe
 from flask import Flask
 from pydantic import SecretStr
 
-from church.models import Customer, LedgerEntry, Mail, StripeEvent, Subscription, UnmatchedPayment, User
+from church.models import Customer, Job, LedgerEntry, Mail, StripeEvent, Subscription, UnmatchedPayment, User
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe.webhooks import (
     Outcome,
@@ -21,6 +21,7 @@ from church.services.billing.stripe.webhooks import (
     process_webhook,
     replay,
 )
+from church.services.billing.unmatched_payments import load_customer
 from tests.support.billing_rows import add_event, stored
 from tests.support.helpers import with_settings
 from tests.support.stripe_fixture import SECRET, FakeStripe, Obj, make_event, sign_delivery
@@ -214,6 +215,18 @@ def test_delivery_about_a_payer_with_a_confirmed_address_opens_premium(fake: Fak
     assert deliver(make_event("invoice.paid", invoice)) == Outcome("processed")
     assert [(row.user_id, row.status) for row in stored(Subscription)] == [(ada.id, "active")]
     assert [row.user_id for row in stored(LedgerEntry)] == [ada.id]
+
+
+def test_delivery_that_names_the_member_takes_the_payment_off_the_list(fake: FakeStripe, ada: User) -> None:
+    """Such as after someone wrote the member's ref to the customer at Stripe. A job loads what was paid before."""
+    customer = fake.customer(None, email="ann@example.org")
+    deliver(make_event("customer.subscription.created", fake.subscription(customer)))
+    customer["metadata"] = {"church_user": ada.ref}
+    assert deliver(make_event("customer.updated", customer)) == Outcome("processed")
+    assert (stored(UnmatchedPayment), stored(Subscription)) == ([], [])
+    [job] = [job for job in stored(Job) if job.kind == "billing.load_customer"]
+    load_customer(job.payload)
+    assert [row.user_id for row in stored(Subscription)] == [ada.id]
 
 
 # -- deleted customers ------------------------------------------------------------------------------------------------
