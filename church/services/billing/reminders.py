@@ -29,6 +29,8 @@ _LATE = timedelta(days=2)
 KEEP_NOTICES = timedelta(days=800)
 """Longer than two yearly periods: an occasion so long ago does not come again."""
 
+_AT_ONCE = 50  # rows in one transaction: each email takes some statements, and other writers wait
+
 _M = TypeVar("_M", Grant, Subscription)
 _YEARLY = or_(
     Subscription.interval == "year", and_(Subscription.interval == "month", Subscription.interval_count >= 12)
@@ -89,10 +91,11 @@ def _queue_each(
     matching: Sequence[ColumnElement[bool]],
     queue: Callable[[Session, _M], bool],
 ) -> int:
-    """Call ``queue`` with each row, in a transaction for each batch. Returns how many emails were queued."""
+    """Call ``queue`` with each row, in short transactions. Returns how many emails were queued."""
     count = 0
     for ids in find_in_batches(db, model.id, *matching, along=along, within=within):
-        with db.write() as session:
-            rows = session.scalars(select(model).where(model.id.in_(ids), *within, *matching).order_by(model.id)).all()
-            count += sum(queue(session, row) for row in rows)
+        for some in (ids[first : first + _AT_ONCE] for first in range(0, len(ids), _AT_ONCE)):
+            with db.write() as session:
+                still = select(model).where(model.id.in_(some), *within, *matching)
+                count += sum(queue(session, row) for row in session.scalars(still.order_by(model.id)).all())
     return count

@@ -259,10 +259,9 @@ def assign_payment(payment_id: int, member: str, actor: Actor) -> str:
     if not current_settings().payments:
         raise PaymentsOffError
     with db.write() as session:
+        user = _find_member(session, member)  # the account is locked first, as where it confirms its address
         row = _lock(session, payment_id)
-        customer = row.stripe_customer
-        user = _find_member(session, member)
-        plan = row.plan
+        customer, plan = row.stripe_customer, row.plan
         _give(session, customer, user.id)
         audit.record_by(session, "payment.assigned", actor, user.id, customer=customer, plan=plan)
     log.info("payment assigned", extra={"event": "stripe.payment_assigned", "subject_ref": user.ref})

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from church.models import Customer, Job, LedgerEntry, Mail, StripeEvent, Subscription, UnmatchedPayment, User
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
+from church.services.billing.presenters import read_membership_status
 from church.services.billing.stripe.webhooks import (
     Outcome,
     SignatureError,
@@ -215,6 +216,8 @@ def test_delivery_about_a_payer_with_a_confirmed_address_opens_premium(fake: Fak
     assert deliver(make_event("invoice.paid", invoice)) == Outcome("processed")
     assert [(row.user_id, row.status) for row in stored(Subscription)] == [(ada.id, "active")]
     assert [row.user_id for row in stored(LedgerEntry)] == [ada.id]
+    status = read_membership_status(ada.id)
+    assert (status.premium, status.plan_name, status.has_portal) == (True, "Patron", True)
 
 
 def test_delivery_that_names_the_member_takes_the_payment_off_the_list(fake: FakeStripe, ada: User) -> None:
