@@ -243,7 +243,7 @@ def test_email_html_loads_nothing_and_supports_both_themes(template: str) -> Non
 @pytest.mark.parametrize(
     ("template", "changes", "subject", "words"),
     [
-        ("welcome", {}, "Your Patron membership has started", "It costs $12.00 a month, before any tax"),
+        ("welcome", {}, "Your Patron subscription has started", "It costs $12.00 a month, before any tax"),
         (
             "welcome",
             {"trial": "3 May 2027"},
@@ -253,13 +253,18 @@ def test_email_html_loads_nothing_and_supports_both_themes(template: str) -> Non
         (
             "welcome",
             {"ends": "3 May 2027"},
-            "Your Patron membership has started",
+            "Your Patron subscription has started",
             "ends on 3 May 2027 and does",
         ),
-        ("membership_cancelled", {}, "Your membership is cancelled", "keep premium access until 30 November 2026"),
-        ("membership_cancelled", {"another": True}, "Your membership is cancelled", "Your other membership goes on"),
+        ("membership_cancelled", {}, "Your subscription is cancelled", "keep premium access until 30 November 2026"),
+        (
+            "membership_cancelled",
+            {"another": True},
+            "Your subscription is cancelled",
+            "Your other subscription goes on",
+        ),
         ("invoice_open", {}, "Your invoice is open", "invoice of $12.00 for Patron"),
-        ("renewal_ahead", {}, "Your membership renews soon", "renews on 30 November 2026. It costs $120.00 a year"),
+        ("renewal_ahead", {}, "Your subscription renews soon", "renews on 30 November 2026. It costs $120.00 a year"),
         ("pass_given", {}, "You have premium access until 30 November 2026", "It costs nothing"),
         ("pass_ending", {}, "Your premium access ends soon", "ends on 30 November 2026. Nothing is charged"),
         ("pass_ended", {}, "Your premium access has ended", "You keep your account"),
