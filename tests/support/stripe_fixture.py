@@ -72,6 +72,8 @@ class FakeStripe:
             raise StripeRefusedError("resource_missing", "id", 404)
         if verb == "cancel":
             found.update(status="canceled", ended_at=int(time.time()), canceled_at=int(time.time()))
+        if verb == "update":
+            found.update(params)
         return self._expanded(found)
 
     def put(self, kind: str, stripe_id: str, **values: Any) -> Obj:

@@ -70,6 +70,29 @@ def test_pricing_marks_the_own_plan_and_links_changes_to_others(
     assert re.search(r"Friend\. Renews \d+ \w+, \$5\.00\.", text_of(browser, "/stripe/pricing"))
 
 
+def test_two_subscriptions_are_shown_with_their_prices_and_a_way_to_end_each(
+    membership: Membership, user: User, browser: Browser
+) -> None:
+    """On the account, pricing and invoice pages; another member's can't be opened."""
+    membership.subscribed(user)
+    stripe = membership.till.stripe.v1
+    customer = stripe.customers.list().data[0].id
+    card = stripe.payment_methods.list({"customer": customer}).data[0].id
+    stripe.subscriptions.create({"customer": customer, "items": [{"price": PATRON}], "default_payment_method": card})
+    membership.tell()
+    for path in ("/auth/account", "/stripe/pricing", "/stripe/invoices"):
+        text = text_of(browser, path)
+        assert "You have two subscriptions." in text
+        assert re.search(r"Patron\. Renews \d+ \w+, \$12\.00\. .*Friend\. Renews \d+ \w+, \$5\.00\.", text)
+    found = re.findall(r'name="subscription" value="(sub_\w+)"', browser.get("/auth/account").text)
+    assert sorted(found) == sorted(one.id for one in stripe.subscriptions.list().data)
+    answer = browser.submit("/stripe/portal", {"subscription": found[0]})
+    assert answer.status_code == 303
+    assert "/portal/" in answer.location
+    refused = browser.submit("/stripe/portal", {"subscription": "sub_of_nobody"})
+    assert refused.location.endswith("/auth/account")
+
+
 def test_pricing_opens_with_the_members_own_interval(membership: Membership, user: User) -> None:
     membership.subscribed(user, FRIEND_YEAR)
     assert "$50.00 a year Or" in text_of(membership.browser(user), "/stripe/pricing")

@@ -72,6 +72,36 @@ def test_subscriptions_show_member_plan_status_and_end(shop: SiteWithFakeStripe,
     assert "No paused subscriptions." in desk.get(f"{ROOT}?status=paused").text
 
 
+def test_members_with_several_subscriptions_are_listed(shop: SiteWithFakeStripe, desk: AdminBrowser, ada: User) -> None:
+    """Only the current ones of those members; the member's page says so."""
+    assert "No member has several subscriptions." in desk.get(f"{ROOT}?several=1").text
+    payer = shop.stripe.customer(ada.ref)
+    for status in ("active", "active", "canceled"):
+        shop.deliver(make_event("customer.subscription.created", shop.stripe.subscription(payer, status=status)))
+    subscribe(shop, add_person(shop.app, "eve@church.example"))
+    listed = desk.data(f"{ROOT}?several=1")["subscriptions"]["rows"]
+    assert [(one["user_ref"], one["status"], one["renewal"]) for one in listed] == [(ada.ref, "active", "$12.00")] * 2
+    assert "This account pays for 2 subscriptions at once." in desk.get(f"/admin/members/{ada.ref}").text
+
+
+def test_subscription_is_ended_with_its_period_and_audited(
+    shop: SiteWithFakeStripe, desk: AdminBrowser, ada: User
+) -> None:
+    """One that ends already, and one of another account, are refused."""
+    subscription = subscribe(shop, ada)
+    eve = add_person(shop.app, "eve@church.example")
+    path = f"/admin/members/{ada.ref}/subscriptions/end"
+    for other in (f"/admin/members/{eve.ref}/subscriptions/end", path):
+        name = subscription["id"] if other != path else "sub_none"
+        assert desk.tell(other, {"subscription": name}).status_code == 409
+    found = desk.tell(path, {"subscription": subscription["id"]})
+    assert found.status_code == 200, found.text
+    assert shop.stripe.objects[subscription["id"]]["cancel_at_period_end"] is True
+    assert desk.tell(path, {"subscription": subscription["id"]}).status_code == 409
+    audited = desk.data("/admin/audit?action=subscription.ended")["entries"]
+    assert len(audited["rows"]) == 1
+
+
 def add_events(shop: SiteWithFakeStripe, _desk: AdminBrowser, _user: User) -> None:
     for _ in range(60):
         shop.deliver(make_event("a.type_of_tomorrow", {"id": "x_1", "object": "x"}))

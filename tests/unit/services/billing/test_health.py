@@ -51,6 +51,13 @@ def test_health_test_till_in_development_is_ok(settings: Settings) -> None:
         (REAL | TEST, {}, "warn", "a test key", "live"),
         (LIVE, {}, "warn", "payments are real", "test key"),
         (TEST | {"stripe_webhook_secret": None}, {"failed": 1}, "fail", "every webhook is rejected", "STRIPE_WEBHOOK_"),
+        (
+            REAL | LIVE,
+            {"paying_twice": 2},
+            "warn",
+            "2 members with several subscriptions",
+            "/admin/membership?several=1",
+        ),
         ({}, {"last_webhook": None}, "warn", "no webhook received", "make run"),
     ],
 )

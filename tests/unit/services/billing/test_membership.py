@@ -131,3 +131,20 @@ def test_invoice_shown_is_the_newest_that_is_no_draft(ada: User) -> None:
     found = load(ada.id).invoice
     assert found is not None
     assert found.stripe_id == "in_shown"
+
+
+def test_further_subscriptions_are_loaded_after_the_one_that_counts(ada: User) -> None:
+    """Each with its own plan and invoice; one that has ended is none of them."""
+    add_plan("prod_1", "price_1", "Friend", 500)
+    customer = add_customer(ada.id)
+    older = add_subscription(customer, stripe_product="prod_1")
+    add_invoice(older, "in_older")
+    newer = add_subscription(customer, created_at=utc_time(START + DAY))
+    add_subscription(customer, status="canceled")
+    found = load(ada.id)
+    assert found.subscription is not None
+    assert (found.subscription.id, len(found.others)) == (newer.id, 1)
+    [other] = found.others
+    assert other.subscription is not None
+    assert other.invoice is not None
+    assert (other.subscription.id, other.plan_name, other.invoice.stripe_id) == (older.id, "Friend", "in_older")

@@ -339,3 +339,88 @@ def test_change_whose_refresh_fails_is_stored_by_its_webhook(
     assert membership.status(user).price == FRIEND
     membership.tell()
     assert membership.status(user).price == PATRON
+
+
+def with_add_on(membership: Membership, user: User) -> SignedIn:
+    """Subscribe to Friend, with an add-on for 3 dollars as the first item."""
+    member = membership.subscribed(user)
+    stripe = membership.till.stripe.v1
+    monthly: Any = {"currency": "usd", "unit_amount": 300, "recurring": {"interval": "month"}}
+    add_on = stripe.prices.create({"product_data": {"name": "Printed letter"}, **monthly})
+    items: Any = {"items": [{"price": add_on.id}], "proration_behavior": "none"}
+    name = stripe.subscriptions.update(subscription(membership)["id"], items).id
+    with membership.till.desk.store.transaction():
+        found = membership.till.desk.get("subscription", name)
+        found["items"]["data"].reverse()
+        membership.till.desk.store.put(found)
+    membership.tell()
+    return member
+
+
+def prices_of(membership: Membership) -> list[str]:
+    return [str(item["price"]["unit_amount"]) for item in subscription(membership)["items"]["data"]]
+
+
+def test_change_of_several_items_moves_the_plans_alone(membership: Membership, user: User) -> None:
+    """Now or later; each shown amount is that of all items."""
+    member = with_add_on(membership, user)
+    assert membership.status(user).sentence.endswith(", $8.00")
+    shown = preview(membership, member, PATRON)
+    assert (shown.kind, shown.due, shown.amount) == ("now", "$7.00", "$15.00")
+    change(membership, member, PATRON, shown.at)
+    assert prices_of(membership) == ["300", "1200"]
+    assert membership.status(user).sentence.endswith(", $15.00")
+    shown = preview(membership, member, FRIEND)
+    assert (shown.kind, shown.amount) == ("later", "$8.00")
+    change(membership, member, FRIEND, shown.at)
+    status = membership.status(user)
+    assert (status.state, status.next_price, status.sentence.endswith(", $8.00")) == ("changing", FRIEND, True)
+    membership.till.operate("clock", days="32")
+    membership.tell()
+    assert prices_of(membership) == ["300", "500"]
+    assert membership.status(user).sentence.endswith(", $8.00")
+
+
+def test_change_preview_has_the_discount_that_continues(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    stripe = membership.till.stripe.v1
+    half = stripe.coupons.create({"duration": "forever", "percent_off": 50}).id
+    stripe.subscriptions.update(subscription(membership)["id"], {"discounts": [{"coupon": half}]})
+    membership.tell()
+    assert membership.status(user).sentence.endswith(", $2.50")
+    assert preview(membership, member, PATRON).amount == "$6.00"
+
+
+def test_change_while_payments_are_paused_is_refused(membership: Membership, user: User) -> None:
+    """Stripe would not charge what the preview shows."""
+    member = membership.subscribed(user)
+    stripe = membership.till.stripe.v1
+    stripe.subscriptions.update(subscription(membership)["id"], {"pause_collection": {"behavior": "void"}})
+    membership.tell()
+    status = membership.status(user)
+    assert (status.sentence, status.premium, status.can_change) == ("Payments are paused", True, False)
+    with pytest.raises(ConflictError, match="Payments for your plan are paused"):
+        preview(membership, member, PATRON)
+
+
+def test_change_in_a_further_currency_of_a_price_is_offered(membership: Membership, user: User) -> None:
+    """The subscription is in euros, the prices are in dollars and in euros."""
+    stripe = membership.till.stripe.v1
+    payer = membership.subscribed(user)
+    stripe.subscriptions.cancel(subscription(membership)["id"])
+    options: Any = {"currency": "usd", "recurring": {"interval": "month"}}
+    amounts = {"prod_friend": 400, "prod_patron": 1100}
+    made = {
+        product: stripe.prices.create(
+            {"product": product, "unit_amount": 9900, "currency_options": {"eur": {"unit_amount": amount}}, **options}
+        ).id
+        for product, amount in amounts.items()
+    }
+    wanted: Any = {"items": [{"price": made["prod_friend"]}], "currency": "eur"}
+    customer = stripe.customers.list().data[0]
+    card = stripe.payment_methods.list({"customer": customer.id}).data[0].id
+    stripe.subscriptions.create({"customer": customer.id, "default_payment_method": card, **wanted})
+    membership.tell()
+    assert membership.status(user).sentence.endswith(", €4.00")
+    shown = preview(membership, payer, made["prod_patron"])
+    assert (shown.kind, shown.due, shown.amount) == ("now", "€7.00", "€11.00")

@@ -110,3 +110,15 @@ def test_plans_before_the_first_sync_are_empty(membership: Membership) -> None:
     )
     assert offered(membership) == []
     assert PATRON in {price.stripe_id for price in membership.rows(Price)}
+
+
+def test_price_in_several_currencies_is_offered_in_each(membership: Membership) -> None:
+    """A subscriber in euros sees the amounts in euros, of the plans that have them."""
+    add_price(membership, "prod_patron", unit_amount=1300, currency_options={"eur": {"unit_amount": 1100}})
+    friend, patron = offered(membership)
+    assert (friend.at("month").shown, patron.at("month").shown) == ("$5.00", "$13.00")
+    [patron] = offered(membership, "eur")
+    assert [price.shown for price in patron.prices] == ["€11.00"]
+    with membership.app.app_context():
+        billing.sync_catalogue()
+    assert [price.shown for price in offered(membership, "eur")[0].prices] == ["€11.00"]

@@ -56,6 +56,38 @@ def data(**values: Any) -> MembershipData:
         ({"status": "past_due"}, "closed", "Payment failed; no premium until you pay", False),
         ({"status": "unpaid"}, "closed", "Payment failed; no premium until you pay", False),
         ({"status": "paused"}, "paused", "Paused; add a card to resume", False),
+        ({"collection_paused": True}, "uncollected", "Payments are paused", True),
+        ({"collection_paused": True, "resumes_at": MAY}, "uncollected", "Payments are paused until 3 May", True),
+        (
+            {"collection_paused": True, "status": "trialing", "trial_end": MAY},
+            "uncollected",
+            "Payments are paused",
+            True,
+        ),
+        ({"collection_paused": True, "cancel_at": MAY}, "ending", "Ends 3 May", True),
+        ({"renewal_amount": 0}, "active", "Renews 3 May, $0.00", True),
+        ({"renewal_amount": None}, "active", "Renews 3 May", True),
+        ({"renewal_at": MAY - timedelta(days=1)}, "active", "Renews 2 May, $8.00", True),
+        ({"renewal_asked_at": NOW, "fetched_at": NOW + timedelta(hours=23)}, "active", "Renews 3 May, $8.00", True),
+        (
+            {"renewal_asked_at": NOW, "fetched_at": NOW + timedelta(hours=25)},
+            "active",
+            "Renews 3 May, $8.00 as of 20 April",
+            True,
+        ),
+        ({"collection_method": "send_invoice"}, "active", "Renews 3 May, $8.00, by invoice", True),
+        (
+            {"collection_method": "send_invoice", "status": "past_due", "past_due_since": NOW},
+            "past_due",
+            "Invoice open; premium until 27 April",
+            True,
+        ),
+        (
+            {"collection_method": "send_invoice", "status": "unpaid"},
+            "closed",
+            "Invoice open; no premium until you pay",
+            False,
+        ),
     ],
 )
 def test_status_of_a_subscription_is_one_sentence(
@@ -72,6 +104,42 @@ def test_status_with_a_scheduled_change_shows_its_amount() -> None:
     assert describe_membership(replace(found, next_plan_name="", next_amount=None), NOW, 7).sentence == (
         "Changes to another plan 3 May"
     )
+    told = data(next_price="price_2", next_price_at=MAY, renewal_at=MAY, renewal_amount=960)
+    found = replace(told, next_plan_name="Patron", next_amount=1200)
+    assert describe_membership(found, NOW, 7).sentence == "Changes to Patron 3 May, $9.60"
+
+
+def test_several_subscriptions_are_shown_each_with_its_price() -> None:
+    assert describe_membership(data(), NOW, 7).subscriptions == ()
+    other = replace(data(stripe_id="sub_2", renewal_amount=500), plan_name="Patron")
+    ending = replace(data(stripe_id="sub_3", cancel_at=MAY), plan_name="Third")
+    shown = describe_membership(replace(data(stripe_id="sub_1"), others=(other, ending)), NOW, 7).subscriptions
+    assert [(own.stripe_id, own.plan_name, own.sentence, own.is_ending) for own in shown] == [
+        ("sub_1", "Friend", "Renews 3 May, $8.00", False),
+        ("sub_2", "Patron", "Renews 3 May, $5.00", False),
+        ("sub_3", "Third", "Ends 3 May", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("active", "Your invoice of $7.00 is open, due 3 May."),
+        ("past_due", "Your invoice of $7.00 is open, due 3 May. You keep premium until 27 April."),
+        ("unpaid", "Your invoice of $7.00 is open, due 3 May. Pay it to get premium back."),
+    ],
+)
+def test_banner_for_an_invoice_by_hand_names_its_day_and_no_failure(status: str, words: str) -> None:
+    """Another card would not help; a paid invoice needs no banner."""
+    row = data(collection_method="send_invoice", status=status, past_due_since=NOW if status == "past_due" else None)
+    invoice = Invoice(
+        status="open", hosted_url="https://stripe.example/i", amount_remaining=700, currency="usd", due_at=MAY
+    )
+    banner = describe_membership(replace(row, invoice=invoice), NOW, 7).banner
+    assert banner is not None
+    assert (banner.words, banner.pay_url, banner.by_card) == (words, "https://stripe.example/i", False)
+    invoice.status = "paid"
+    assert describe_membership(replace(row, invoice=invoice), NOW, 7).banner is None
 
 
 def test_status_without_a_subscription_is_no_membership() -> None:

@@ -17,6 +17,7 @@ from church.services.billing.stripe.plan_change_calls import (
     move_later,
     move_now,
     preview,
+    preview_renewal,
 )
 from tests.support.stripe_fixture import START, Obj, utc_time
 
@@ -137,6 +138,40 @@ def test_move_later_schedules_both_phases_with_the_discounts(stripe: ScriptedStr
         "items": [{"price": "price_year", "quantity": 2}], "duration": {"interval": "year", "interval_count": 1},
         "proration_behavior": "none", "discounts": [{"discount": "di_1"}],
     }  # fmt: skip
+
+
+def test_move_later_keeps_the_other_items_and_changes_the_plans(stripe: ScriptedStripe) -> None:
+    """An item that a phase leaves out would end; the first one is an add-on."""
+    items = [
+        {"price": "price_add", "quantity": 3, "discounts": [{"discount": "di_2"}], "tax_rates": ["txr_1"]},
+        {"price": {"id": "price_now"}, "quantity": 2, "discounts": [], "tax_rates": []},
+    ]
+    made = {"id": "sched_2", "phases": [{"start_date": 1, "end_date": 2, "items": items}]}
+    stripe.answers["subscription_schedules.create"] = [made]
+    move_later(row(), YEARLY, None)
+    running, coming = stripe.calls[-1][2]["phases"]
+    add_on = {"price": "price_add", "quantity": 3, "discounts": [{"discount": "di_2"}], "tax_rates": ["txr_1"]}
+    assert running["items"] == [add_on, {"price": "price_now", "quantity": 2}]
+    assert coming["items"] == [add_on, {"price": "price_year", "quantity": 2}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "amount"),
+    [
+        ({"total": 1440, "currency": "usd"}, 1440),
+        ({"total": 1440, "currency": "eur"}, None),
+        (StripeRefusedError("parameter_unknown", "preview_mode", 400), None),
+        (StripeDownError(), None),
+    ],
+)
+def test_preview_of_the_renewal_is_unknown_where_stripe_cant_say(
+    stripe: ScriptedStripe, answer: Obj | Exception, amount: int | None
+) -> None:
+    stripe.answers["invoices.create_preview"] = [answer]
+    assert preview_renewal(row(), "price_2") == amount
+    [(_, _, params)] = stripe.calls
+    assert params["preview_mode"] == "recurring"
+    assert params["subscription_details"]["items"] == [{"id": "si_1", "price": "price_2", "quantity": 2}]
 
 
 def test_keep_plan_releases_a_schedule_if_there_is_one(stripe: ScriptedStripe) -> None:
