@@ -238,7 +238,7 @@ def _contains(piece: Piece, find: Any) -> ColumnElement[bool]:
     return or_(*(find(column, piece.indexed) > 0 for column in columns))
 
 
-def _window(body: Any, pieces: Sequence[Piece], find: Any) -> ColumnElement[str]:
+def _window(body: Any, pieces: Sequence[Piece], find: Any) -> ColumnElement[Any]:
     """Cut a body to the surroundings of the first piece that it has."""
     places = [func.nullif(find(body if piece.letters else func.lower(body), piece.indexed), 0) for piece in pieces]
     at = func.coalesce(*places, 1)
@@ -264,8 +264,9 @@ def _on_sqlite(pieces: Sequence[Piece], levels: Collection[str], limit: int) -> 
         return found
     best = found.add_columns(raw(_SQLITE_RANK).label("rank")).subquery("best")
     window = _window(PageText.body, pieces, func.instr).label("snippet")
-    shown: Select[Any] = select(PageText.slug, window).join(best, PageText.id == best.c.snippet)
-    return shown.order_by(best.c.rank, PageText.slug)
+    # The subquery limits the rows first, so that snippets are made only for those shown.
+    shown = select(best.c.slug, window).join(PageText, PageText.id == best.c.snippet)
+    return shown.order_by(best.c.rank, best.c.slug)
 
 
 def _on_postgresql(pieces: Sequence[Piece], levels: Collection[str], limit: int) -> Select[Any]:

@@ -17,6 +17,7 @@ SEPARATOR = "\x1f"
 """Stands between the letters of unspaced scripts. No page has it: front matter and text refuse control characters."""
 MAX_QUERY = 200  # characters; the rest is ignored
 _MOST_WORDS = 10
+_MOST_PIECES = 30
 _BETWEEN_WORDS = re.compile(r"[\s\x00-\x2f:-@\[-`{-\x9f]+")
 _ACCENT = re.compile("[\u0300-\u036f]")
 _INVISIBLE = re.compile("[\x1f\u00ad\u2060\ufeff\ufe00-\ufe0f\U000e0100-\U000e01ef]")
@@ -96,7 +97,7 @@ def search_words(query: str) -> list[str]:
 
 
 def split_query(query: str) -> list[Piece]:
-    """Split a query into the pieces that must all match."""
+    """Split a query into the pieces that must all match, at most thirty."""
     pieces = []
     for word in search_words(query):
         for run, other in _PIECE.findall(word):
@@ -105,7 +106,7 @@ def split_query(query: str) -> list[Piece]:
                 pieces.append(Piece("".join(letters), letters))
             elif any(c.isalnum() for c in other):
                 pieces.append(Piece(other))
-    return pieces
+    return pieces[:_MOST_PIECES]
 
 
 def remove_accents(text: str) -> str:
