@@ -98,7 +98,7 @@ screenshots: .venv/dev.stamp
 
 .venv/dev.stamp: requirements-dev.lock .venv/run.stamp
 	@echo 'Installing the tools of tests and lint into .venv'
-	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --no-compile --require-hashes -r requirements-dev.lock
 	@touch $@
 
 lock: .venv/run.stamp

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,10 @@ def test_machines_are_answered_during_maintenance(app: Flask, settings: Settings
 def test_site_has_all_its_blueprints(app: Flask) -> None:
     names = {rule.endpoint.partition(".")[0] for rule in app.url_map.iter_rules()}
     assert {"status", "markdown", "admin", "auth", "stripe", "video", "live", "delivery", "static"} <= names
+
+
+def test_import_of_the_site_loads_nothing_that_only_some_processes_need() -> None:
+    # None makes every import of the module fail.
+    names = ("alembic", "mako", "markdown", "nh3", "pygments", "frontmatter", "yaml", "stripe")
+    program = f"import sys; sys.modules.update(dict.fromkeys({names})); import church.factory"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -1,4 +1,7 @@
-"""Migrate the database, safely even if many processes start at once."""
+"""Migrate the database, safely even if many processes start at once.
+
+Alembic is imported by the first migration: web workers ask for the head revision, which the files' names tell.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from church.config import Settings, refuse_new_site_without_https
 from church.database.engines import make_upkeep_engine, sqlite_path
 from church.lib.files import make_private
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 # Any number that nothing else locks; the same on every host.
 _POSTGRESQL_LOCK = 0x436875726368
@@ -28,6 +32,8 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     PostgreSQL), and the later ones have nothing left to do. Raises SQLAlchemy's errors, and ConfigError if the settings
     are too weak for a new site.
     """
+    from alembic import command  # noqa: PLC0415 - see above
+
     with locked_connection(settings) as connection:
         if current_revision(connection) is None:
             refuse_new_site_without_https(settings)
@@ -36,6 +42,8 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
 def downgrade(settings: Settings, revision: str) -> None:
     """Downgrade the database to ``revision`` (``base``: no tables). Data in newer tables is lost."""
+    from alembic import command  # noqa: PLC0415 - see above
+
     with locked_connection(settings) as connection:
         command.downgrade(alembic_config(connection), revision)
 
@@ -43,13 +51,14 @@ def downgrade(settings: Settings, revision: str) -> None:
 @cache
 def head_revision() -> str:
     """The newest revision of this code."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return max(known_revisions())
 
 
 @cache
 def known_revisions() -> frozenset[str]:
-    """All revisions that this code can upgrade from."""
-    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    """All revisions that this code can upgrade from. Their files are called ``REVISION_words.py``."""
+    files = (Path(__file__).parent / "versions").glob("[0-9]*_*.py")
+    return frozenset(file.name.partition("_")[0] for file in files)
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -62,14 +71,11 @@ def current_revision(connection: Connection) -> str | None:
 
 def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration for a connection that is in a transaction."""
-    config = _config()
-    config.attributes["connection"] = connection
-    return config
+    from alembic.config import Config  # noqa: PLC0415 - see above
 
-
-def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
     return config
 
 

@@ -6,6 +6,7 @@ import fcntl
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from church.config import ConfigError, Settings
@@ -62,8 +63,12 @@ def test_revision_before_the_first_migration_is_none(tmp_path: Path) -> None:
         assert migrations.current_revision(connection) is None
 
 
-def test_known_revisions_include_the_first_and_the_head() -> None:
-    assert {"0001", migrations.head_revision()} <= migrations.known_revisions()
+def test_known_revisions_by_file_names_are_one_line_up_to_the_head(tmp_path: Path) -> None:
+    with migrations.locked_connection(site_settings(tmp_path)) as connection:
+        scripts = ScriptDirectory.from_config(migrations.alembic_config(connection))
+    walked = [script.revision for script in scripts.walk_revisions()]
+    assert walked == sorted(migrations.known_revisions(), reverse=True)
+    assert scripts.get_heads() == [migrations.head_revision()]
 
 
 def test_connection_is_locked_and_rolled_back_by_an_error(site: Settings) -> None:

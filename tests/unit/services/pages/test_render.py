@@ -82,13 +82,6 @@ def test_render_deeply_nested_quotes_are_rendered_or_refused() -> None:
     assert "deep" in page.text
 
 
-def test_import_of_pages_loads_no_renderer() -> None:
-    # None makes every import of the module fail. Elsewhere, Alembic loads pygments if it is there.
-    names = ("markdown", "nh3", "pygments", "frontmatter", "yaml")
-    program = f"import sys; sys.modules.update(dict.fromkeys({names})); import church.services.pages"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-
-
 def test_renderer_is_loaded_before_a_thread_renders() -> None:
     # Under gevent, imports in the threads of the pool can deadlock.
     program = """
