@@ -60,9 +60,12 @@ def test_page_causes_no_browser_errors(opened: tuple[Page, Windows]) -> None:
 
 def test_page_is_no_wider_than_its_window(opened: tuple[Page, Windows]) -> None:
     page, _ = opened
-    for width in (1280, 390, 320):
+    for width in (1280, 900, 390, 320):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+        rows = 1 if width >= 900 else 2
+        height = page.evaluate("document.querySelector('.site-header').offsetHeight")
+        assert height <= 24 + 48 * rows, f"the header wraps at {width}"
 
 
 def test_page_has_no_accessibility_violations(opened: tuple[Page, Windows]) -> None:

@@ -128,6 +128,11 @@ def test_operator_clock_switches_refund_dispute_and_resend(till: TillProcess, pa
         with at.expect_navigation():  # the new page looks like the old one
             at.get_by_role("button", name=name).click()
 
+    for width in (1280, 900, 390):
+        at.set_viewport_size({"width": width, "height": 800})
+        resend = at.get_by_role("button", name=re.compile("^Resend evt_")).first.bounding_box()
+        assert resend is not None
+        assert resend["x"] + resend["width"] <= width, f"Resend is cut off at {width}"
     press("Move clock to the next renewal")
     at.get_by_label("Send webhooks twice").check()
     press("Save switches")

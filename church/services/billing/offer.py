@@ -16,7 +16,9 @@ class PremiumOffer:
     """None if nothing is for sale."""
     is_only_price: bool
     trial_days: int
-    """0 too for a member who has had a trial."""
+    """Of ``price``, else of the plan with the longest trial; 0 too for a member who has had one."""
+    trial_plan: str = ""
+    """Name of the plan that has the trial, unless it is that of ``price``."""
     status: MembershipStatus | None = None
 
 
@@ -31,10 +33,13 @@ def make_offer(plans: list[PlanView], status: MembershipStatus | None = None) ->
     prices = [price for plan in plans for price in plan.prices]
     monthly = [price for price in prices if price.interval == "month"]
     lowest = min(monthly or prices, key=lambda price: price.amount, default=None)
-    had_trial = status is not None and status.had_trial
-    return PremiumOffer(
-        price=lowest,
-        is_only_price=len(prices) == 1,
-        trial_days=lowest.trial_days if lowest is not None and not had_trial else 0,
-        status=status,
-    )
+    days, plan = (0, "") if status is not None and status.had_trial else _find_trial(plans, lowest)
+    return PremiumOffer(price=lowest, is_only_price=len(prices) == 1, trial_days=days, trial_plan=plan, status=status)
+
+
+def _find_trial(plans: list[PlanView], lowest: PriceView | None) -> tuple[int, str]:
+    """Return the days of the trial to show, and the plan's name if it is not that of the price shown."""
+    if lowest is None or lowest.trial_days:
+        return (lowest.trial_days if lowest else 0), ""
+    trials = [(price.trial_days, plan.name) for plan in plans for price in plan.prices if price.trial_days]
+    return max(trials, key=lambda trial: trial[0], default=(0, ""))

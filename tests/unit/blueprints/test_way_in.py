@@ -174,3 +174,7 @@ def test_offer_is_the_lowest_monthly_price(
     offer = make_offer([PlanView("friend", "Friend", "", (), prices)])
     assert offer.price is not None
     assert (offer.price.interval, offer.price.amount, offer.is_only_price) == (interval, amount, only)
+
+
+def test_trial_of_a_dearer_plan_is_offered_by_its_name(site: Membership) -> None:
+    assert "Patron is free for the first 14 days." in card_of(site.browser(), "/pages/gold")
