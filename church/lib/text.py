@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)")
 
 
 def one_line(text: str) -> str:
@@ -41,3 +47,31 @@ def strip_invisible(line: str) -> str:
 
 def _is_invisible(char: str) -> bool:
     return char.isspace() or unicodedata.category(char) in {"Cf", "Cc"}
+
+
+def write_plainly(value: Any) -> str:
+    """Write a value of JSON, or a time, for people: ``["title", "access"]`` as "title, access", None as "none".
+
+    Text that is a time with its zone is written in UTC.
+    """
+    if isinstance(value, Mapping):
+        return "; ".join(f"{write_label(str(name))} {write_plainly(one)}" for name, one in value.items()) or "none"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(map(write_plainly, value)) or "none"
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, date):  # a datetime is one
+        return _write_time(value)
+    return {None: "none", True: "yes", False: "no"}[value] if isinstance(value, bool | None) else str(value) or "none"
+
+
+def write_label(name: str) -> str:
+    """Write the name of a field for people."""
+    return name.replace("_", " ")
+
+
+def _write_time(moment: date) -> str:
+    if not isinstance(moment, datetime):
+        return moment.isoformat()
+    in_utc = moment.astimezone(UTC) if moment.tzinfo is not None else moment
+    return f"{in_utc:%Y-%m-%d %H:%M} UTC"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, current_app, jsonify, make_response, render_template
+from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request, url_for
 
+from church.lib.text import write_label, write_plainly
 from church.web import maintenance
 from church.web.error_pages import wants_json
 from church.web.responses import keep_private, to_json_data
@@ -27,7 +28,21 @@ class Section:
     endpoint: str
 
 
-_sections: list[Section] = []
+@dataclass(frozen=True)
+class MenuEntry:
+    """A link of the navigation; ``current`` is the value of aria-current, or empty."""
+
+    title: str
+    url: str
+    current: str
+
+
+_sections: list[Section] = [
+    Section(1000, "Delivery", "delivery.dora")
+]  # a blueprint of its own: others may see it, too
+
+bp.add_app_template_filter(write_plainly, "plainly")
+bp.add_app_template_filter(write_label, "label")
 
 
 def section(title: str, place: int) -> Callable[[_V], _V]:
@@ -40,11 +55,22 @@ def section(title: str, place: int) -> Callable[[_V], _V]:
     return add
 
 
-@bp.context_processor
+@bp.app_context_processor
 def _navigation() -> dict[str, Any]:
-    """The sections, and what closes the site: each page of the area says so."""
-    closed = maintenance.find_state(current_app)
-    return {"sections": sorted(_sections, key=lambda entry: entry.place), "closed": closed}
+    """Functions for templates/admin/_menu.html, which pages outside of this blueprint show to admins, too."""
+    return {"admin_menu": _list_menu, "closed_state": lambda: maintenance.find_state(current_app)}
+
+
+def _list_menu() -> list[MenuEntry]:
+    """List the sections for the page of this request; a page below a section marks it."""
+    home = url_for(f"{bp.name}.glance")
+    entries = []
+    for entry in sorted(_sections, key=lambda one: one.place):
+        url = url_for(entry.endpoint)
+        below = url != home and request.path.startswith(f"{url}/")
+        current = "page" if request.path == url else "true" if below else ""
+        entries.append(MenuEntry(entry.title, url, current))
+    return entries
 
 
 def render_answer(template: str, data: dict[str, Any], status: int = 200, **only_html: Any) -> Response:

@@ -78,9 +78,8 @@ def test_admin_watches_every_video_without_a_subscription(site: Flask) -> None:
     source = source_in(page)
     assert source
     assert "/stripe/pricing" not in page[page.index("<main") :]
-    with grows(definitions.video_streams.labels("talk", "720p", "admin")):
-        with admin.get(source) as answer:
-            assert answer.data == b"0123456789"
+    with grows(definitions.video_streams.labels("talk", "720p", "admin")), admin.get(source) as answer:
+        assert answer.data == b"0123456789"
     assert admin.get("/video/assets/house/captions-en.vtt").status_code == 200
     assert admin.submit("/video/progress/talk", {"position_ms": "5000"}).status_code == 200
 

@@ -7,8 +7,16 @@ import re
 import pytest
 from flask import Flask
 
+from church.blueprints.admin.live import ReportState
 from church.models.accounts import User
+from church.models.billing import EventState, SubscriptionStatus
+from church.models.chat import SanctionKind
+from church.models.dora import DeploymentStatus, Severity
+from church.models.jobs import JobState, MailState
+from church.models.videos import VideoState
 from church.observability.metrics import definitions
+from church.services.accounts import MemberState
+from church.services.billing import GrantState
 from tests.support.desk import JSON, AdminBrowser, add_person
 from tests.support.helpers import grows
 from tests.support.people import client_of
@@ -50,3 +58,41 @@ def test_navigation_lists_every_section_and_marks_the_current_one(desk: AdminBro
         ("/admin/maintenance", "Maintenance"),
     ]
     assert [path for path, here, _ in sections if here] == ["/admin/jobs"]
+
+
+def test_error_page_below_the_admin_area_keeps_its_menu(desk: AdminBrowser, app: Flask, ada: User) -> None:
+    lost = desk.get("/admin/members/nobody")
+    assert lost.status_code == 404
+    assert '<a href="/admin/members" aria-current="true">Members</a>' in lost.text
+    assert "Admin area" not in desk.get("/pages/nowhere").text
+    assert "Admin area" not in client_of(app, ada).get("/admin/members/nobody").text
+
+
+_OF = {
+    "account": MemberState,
+    "deployment": DeploymentStatus,
+    "email": MailState,
+    "event": EventState,
+    "grant": GrantState,
+    "job": JobState,
+    "report": ReportState,
+    "sanction": SanctionKind,
+    "severity": Severity,
+    "subscription": SubscriptionStatus,
+    "video": VideoState,
+}
+_NEUTRAL = {
+    "canceled", "deleted", "ended", "ignored", "incomplete_expired", "info", "pending", "queued", "received", "revoked",
+    "running", "working",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("of", _OF)
+def test_every_state_has_a_badge_with_its_own_shape(app: Flask, of: str) -> None:
+    macros = app.jinja_env.get_template("_macros/states.html").module
+    for state in _OF[of]:
+        badge = str(macros.state_badge(state, of))  # type: ignore[attr-defined]
+        ((kind, shape),) = re.findall(r'class="state state-(\w+)"><svg class="icon icon-(\w+)"', badge)
+        assert kind == shape
+        assert (kind == "neutral") == (state in _NEUTRAL), state
+        assert badge.endswith(f"{state.replace('_', ' ')}</span>")

@@ -32,6 +32,16 @@ def path_of(user: User) -> str:
     return f"/admin/members/{user.ref}"
 
 
+def test_buttons_that_shut_someone_out_are_red_and_the_others_are_not(desk: AdminBrowser, ada: User) -> None:
+    page = desk.get(path_of(ada)).text
+    kinds = {
+        words: kind for kind, words in re.findall(r'class="button([\w -]*)">(?:<svg.*?</svg>)?([\w ]+)</button>', page)
+    }
+    red = {words for words, kind in kinds.items() if "danger" in kind}
+    assert red == {"Sign out everywhere", "Disable account"}
+    assert {"Make admin", "Send email", "Give membership"} <= kinds.keys() - red
+
+
 def test_member_page_shows_devices_and_history(desk: AdminBrowser, ada: User, app: Flask) -> None:
     sign_in(app, ada)
     call_in_context(app, members.end_sessions, ada.ref, Actor(desk.user.id))

@@ -62,7 +62,14 @@ def test_subscriptions_show_member_plan_status_and_end(shop: SiteWithFakeStripe,
     active = subscribe(shop, ada, cancel_at=1_792_000_000)
     subscribe(shop, add_person(shop.app, "eve@church.example", name=HOSTILE), status="past_due")
     page = desk.get(ROOT).text
-    for words in ("patron, $12.00 a month", active["id"], ">ending<", "2026-10-14 17:46", 'mark-grave">past_due<'):
+    for words in (
+        "patron, $12.00 a month",
+        active["id"],
+        ">ending<",
+        "2026-10-14 17:46",
+        "state-warning",
+        ">past due<",
+    ):
         assert words in page
     assert "<svg onload" not in page
     assert f'href="/admin/members/{ada.ref}">Ada</a>' in page

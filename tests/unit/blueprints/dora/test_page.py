@@ -93,3 +93,13 @@ def test_dora_is_for_admins_unless_made_public(app: Flask, settings: Settings) -
     assert app.test_client().get("/dora", headers={"Authorization": "Bearer eyJx.e30.x", **JSON}).status_code == 401
     open_to_all = create_app(with_settings(settings, dora_public=True))
     assert open_to_all.test_client().get("/dora").status_code == 200
+
+
+def test_dora_page_keeps_the_admin_menu_for_admins_only(app: Flask, settings: Settings) -> None:
+    current = '<a href="/dora" aria-current="page">Delivery</a>'
+    assert current in client_of(app, add_user(app, role=Role.ADMIN.value)).get("/dora").text
+    open_to_all = create_app(with_settings(settings, dora_public=True))
+    for client in (open_to_all.test_client(), client_of(open_to_all, add_user(app, "eve@church.example"))):
+        page = client.get("/dora").text
+        assert "Admin area" not in page
+        assert 'aria-label="Site"' in page

@@ -54,7 +54,9 @@ def test_menu_of_a_message_opens_the_form_that_its_reader_may_use(app: Flask, ad
     menus = [re.findall(rf'href="{address}\?do=(\w+)"', who.get("/live/public").text) for who in (author, other)]
     assert menus == [["edit", "delete"], ["report"]]
     for way in ("edit", "delete"):
-        (opened,) = re.findall(r"<details[^>]* open>\s*<summary>(\w+) message", author.get(f"{address}?do={way}").text)
+        (opened,) = re.findall(
+            r"<details[^>]* open>\s*<summary[^>]*>(\w+) message", author.get(f"{address}?do={way}").text
+        )
         assert opened.lower() == way
     assert '<details class="confirm" open>' not in author.get(address).text
 
