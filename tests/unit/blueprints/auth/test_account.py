@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pytest
@@ -23,6 +24,17 @@ def test_account_page_shows_the_account_and_its_devices(app: Flask, ada: User, b
         assert text in page.text
     assert "confirm your address" not in page.text
     assert page.headers["Cache-Control"] == "private, no-store"
+
+
+def test_account_page_links_to_each_of_its_sections(browser: Browser) -> None:
+    page = browser.get("/auth/account").text
+    ways = re.findall(r'<li><a href="#(\w+)">([^<]+)</a></li>', page)
+    assert [title for _, title in ways] == [
+        "Name", "Email address", "Password", "Membership", "Devices", "Your data", "Delete account",
+    ]  # fmt: skip
+    assert ways == re.findall(r'<h2 id="(\w+)">([^<]+)</h2>', page)
+    assert 'class="button button-danger-quiet" href="/auth/delete"' in page
+    assert 'class="button button-danger"' in browser.get("/auth/delete").text
 
 
 def test_account_page_unverified_member_is_asked_to_confirm(app: Flask) -> None:
