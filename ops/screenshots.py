@@ -129,20 +129,12 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def become_admin(page: Page, site: Site) -> None:
-    """Create the first admin with the printed link and sign in. Fields are found by name, not by their label."""
+    """Create the first admin with the printed link, which signs in. Fields are found by name, not by their label."""
     wait_until(site.first_admin_link)
     password = secrets.token_urlsafe(24)
     page.goto(str(site.first_admin_link()))
     page.locator("main [name=name]").fill("Margaret Hamilton")
-    sign_in(page, "margaret@example.org", password)
-    page.goto(f"{site.url}/auth/login")
-    if page.locator("main [name=email]").count():
-        sign_in(page, "margaret@example.org", password)
-
-
-def sign_in(page: Page, email: str, password: str) -> None:
-    """Fill in and submit the open sign-in form."""
-    page.locator("main [name=email]").fill(email)
+    page.locator("main [name=email]").fill("margaret@example.org")
     page.locator("main [name=password]").fill(password)
     with page.expect_navigation():
         page.locator("main [name=password]").press("Enter")

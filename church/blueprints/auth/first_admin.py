@@ -1,4 +1,4 @@
-"""Create the first admin with the link that the console prints on a site without one."""
+"""Create the first admin with the link that the console prints on a site without one, and sign them in."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import LOGIN, read_form, render_form, request_device, show_again_on_error
+from church.blueprints.auth.form_answers import read_form, render_form, request_device, show_again_on_error
 from church.services import accounts, email_links
 from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.services.email_links import LinkError, Purpose
+from church.web import identity
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import respond_done
 from church.web.route_access import EVERYONE, allow
+
+_ADMIN_AREA = "/admin/"
 
 
 def _show(**context: Any) -> Response:
@@ -37,9 +40,10 @@ def first_admin_form(token: str) -> Response:
 @limited("register")
 @show_again_on_error(_show, "name", "email")
 def first_admin(token: str) -> AnyResponse:
-    """Create the admin account. Raises LinkError, also if someone else was faster."""
+    """Create the admin account and open the admin area. Raises LinkError, also if someone else was faster."""
     with read_form("registration") as form:
         email, name = form.text("email"), form.text("name", required=False)
         password = form.text("password", MAX_PASSWORD_LENGTH)
-    accounts.create_first_admin(token, email, password, name, request_device())
-    return respond_done("Admin account created. Sign in to open the admin area.", LOGIN)
+    result = accounts.create_first_admin(token, email, password, name, request_device())
+    identity.start_browser_session(result.token)
+    return respond_done("Admin account created. You are signed in.", _ADMIN_AREA)

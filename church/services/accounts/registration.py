@@ -17,6 +17,7 @@ from church.services import email as email_service
 from church.services.accounts import data_registry, find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import record_attempt
 from church.services.accounts.passwords import Sender
+from church.services.accounts.sign_in import SignInResult
 from church.services.accounts.validation import Address
 from church.services.audit import Actor
 from church.services.email import hash_address
@@ -120,8 +121,8 @@ def make_first_admin_link() -> str | None:
         return email_links.link_address(email_links.make(session, Purpose.FIRST_ADMIN))
 
 
-def create_first_admin(token: str, email: str, password: str, name: str, device: Device) -> None:
-    """Create the first admin, verified. Of several who use links at once, one succeeds.
+def create_first_admin(token: str, email: str, password: str, name: str, device: Device) -> SignInResult:
+    """Create the first admin, verified, and sign them in. Of several who use links at once, one succeeds.
 
     Raises LinkError, also if the site has an admin by now; FieldErrors for email, password and name; BusyError.
     """
@@ -149,5 +150,7 @@ def create_first_admin(token: str, email: str, password: str, name: str, device:
             actor = Actor(user_id=user.id, address=device.address)
             audit.record_by(session, "account.registered", actor, user.id, role=Role.ADMIN.value)
             data_registry.tell_confirmed(session, user)
+            session_token = sessions.start_session(session, user, device)
         current.user_ref = user.ref
     telemetry.track_registration("first_admin")
+    return SignInResult(session_token, user.ref)

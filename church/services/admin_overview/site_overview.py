@@ -14,6 +14,7 @@ from church.services import sessions
 from church.services.admin_overview import counts, health
 from church.services.admin_overview.content import ContentState, read_content
 from church.services.admin_overview.counts import MemberCounts, WorkCounts
+from church.services.admin_overview.first_steps import FirstStep, list_first_steps
 from church.services.admin_overview.health import PartHealth
 from church.services.admin_overview.last_errors import ErrorLog, list_last_errors
 from church.services.billing import PaymentFacts, read_payment_facts
@@ -34,6 +35,7 @@ class SiteOverview:
     signed_in: int | None
     content: ContentState
     errors: ErrorLog
+    first_steps: list[FirstStep]
 
 
 def read_overview(settings: Settings) -> SiteOverview:
@@ -49,6 +51,7 @@ def read_overview(settings: Settings) -> SiteOverview:
         signed_in=signed_in,
         content=content,
         errors=list_last_errors(settings.log_dir / "error.log"),
+        first_steps=list_first_steps(settings, members),
     )
 
 

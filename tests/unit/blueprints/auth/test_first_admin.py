@@ -10,6 +10,7 @@ from tests.support.browsing import (
     JSON,
     Browser,
     expect_attempt,
+    follow_redirect,
     load_account,
 )
 
@@ -32,7 +33,10 @@ def test_first_admin_link_works_once(app: Flask, first_admin: str) -> None:
     assert browser.get(first_admin, headers=JSON).json == {"state": "ask"}
     with expect_attempt("registration", "success"):
         answer = browser.submit(first_admin, ADMIN)
-    assert answer.location == "/auth/login"
+    assert answer.location == "/admin/"
+    area = follow_redirect(browser, answer)
+    assert "Admin account created. You are signed in." in area
+    assert "What to do next" in area
     made = browser.post_json("/auth/login", ADMIN).json
     assert made is not None
     user = load_account(app, made["ref"])
