@@ -30,7 +30,7 @@ def list_first_steps(settings: Settings, members: MemberCounts | None) -> list[F
             "Set the address", "Set CHURCH_SITE_URL to the site's public address.", settings.site_url is not None
         ),
         FirstStep(
-            "Send emails", "Set CHURCH_SMTP_URL, or nobody gets the link to confirm.", settings.smtp_url is not None
+            "Send emails", "Set CHURCH_SMTP_URL. Members confirm their address by email.", settings.smtp_url is not None
         ),
         FirstStep(
             "Take payments", "Set STRIPE_SECRET_KEY to sell memberships.", settings.stripe_secret_key is not None
