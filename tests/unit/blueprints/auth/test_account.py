@@ -30,9 +30,9 @@ def test_account_page_links_to_each_of_its_sections(browser: Browser) -> None:
     page = browser.get("/auth/account").text
     ways = re.findall(r'<li><a href="#(\w+)">([^<]+)</a></li>', page)
     assert [title for _, title in ways] == [
-        "Name", "Email address", "Password", "Membership", "Devices", "Your data", "Delete account",
+        "Name", "Email address", "Password", "Membership", "Devices", "Your data", "Deletion",
     ]  # fmt: skip
-    assert ways == re.findall(r'<h2 id="(\w+)">([^<]+)</h2>', page)
+    assert [id for id, _ in ways] == re.findall(r'<h2 id="(\w+)">', page)
     assert 'class="button button-danger-quiet" href="/auth/delete"' in page
     assert 'class="button button-danger"' in browser.get("/auth/delete").text
 
