@@ -16,7 +16,6 @@ from tests.browser.watch import LOOKS, find_axe_violations
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
 
-
 _TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
