@@ -18,6 +18,7 @@ from church.extensions import db
 from church.lib.text import one_line
 from church.services import pages, videos
 from church.services.access import Reader, outcome_for
+from church.services.brand import current_brand
 from church.services.pages import (
     FeedItem,
     PageView,
@@ -157,8 +158,10 @@ def picture(name: str) -> AnyResponse:
 @limited("api")
 def feed() -> Response:
     """Serve the Atom feed."""
-    site = current_settings()
-    return _public(current_pages().feed(site.site_name, site.origin, _places()), "application/atom+xml; charset=utf-8")
+    site, brand = current_settings(), current_brand()
+    about = {"subtitle": brand.description, "icon": brand.icon.address}
+    body = current_pages().feed(site.site_name, site.origin, _places(), **about)
+    return _public(body, "application/atom+xml; charset=utf-8")
 
 
 @bp.get("/sitemap.xml", merge_slashes=False)

@@ -26,7 +26,6 @@ from church.lib.app_context import App, app_state
 from church.lib.threads import run_off_hub
 from church.models.base import utc_now
 from church.services.access import ANONYMOUS, Access, Reader, may_read, may_read_drafts
-from church.services.brand import current_brand
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
 from church.services.pages.feeds import FeedItem
@@ -174,12 +173,13 @@ class Pages:
         page = _find(self.library(), slug, reader)
         return presenters.page_path(page) if page is not None else None
 
-    def feed(self, site_name: str, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
+    def feed(
+        self, site_name: str, origin: str, places: Sequence[FeedItem] = (), *, subtitle: str = "", icon: str = ""
+    ) -> bytes:
         """Write the Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
         newest = [page for page in self.library().pages if not page.draft][:_FEED_ENTRIES]
-        entries, brand = [self._feed_entry(page, origin) for page in newest], current_brand()
-        about = {"subtitle": brand.description, "icon": brand.icon.address}
-        return feeds.write_atom(entries, site_name, origin, places[:_FEED_ENTRIES], **about)
+        entries = [self._feed_entry(page, origin) for page in newest]
+        return feeds.write_atom(entries, site_name, origin, places[:_FEED_ENTRIES], subtitle=subtitle, icon=icon)
 
     def _feed_entry(self, page: Page, origin: str) -> feeds.FeedEntry:
         if not may_read(page.access, ANONYMOUS):

@@ -27,7 +27,10 @@ from tests.support.site_fixture import ROOT
 OURS = re.compile(r".{0,40}(?:bambi|\bChurch\b|self-hosted|built with|pointed window|a membership site)", re.IGNORECASE)
 COMMANDS = re.compile(r"flask church|-m church|(__Host-)?church=|church@|church_plan|CHURCH\b")
 """Commands, metadata, the cookie and the sender, which are technical names and keep ours."""
-CONTEXT = {"plan": "Patron", "amount": "$12", "until": "30 May", "day": "30 May", "price": "$12", "premium": False}
+CONTEXT = {
+    **{"plan": "Patron", "amount": "$12", "until": "30 May", "day": "30 May", "price": "$12", "premium": False},
+    **{"trial": False, "another": False, "count": 2},
+}
 TEXTS = {
     "CHURCH_TAGLINE": "Light for <everyone>",
     "CHURCH_DESCRIPTION": 'Lamps & "lights", old and new.',

@@ -28,6 +28,7 @@ OPEN = {
     "/",
     "/pages",
     "/pages/",
+    "/brand/<name>",
     "/pictures/<path:name>",
     "/pages/<path:slug>",
     "/feed.xml",
