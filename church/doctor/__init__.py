@@ -20,6 +20,7 @@ from church.doctor.dependencies import check_database, check_jobs
 from church.doctor.email import check_email
 from church.doctor.findings import Finding, State
 from church.doctor.host import check_clock, check_content, check_disk, check_folders, check_metrics, check_scrapes
+from church.doctor.pages import check_pages
 from church.doctor.payments import check_payments
 from church.doctor.videos import check_videos
 from church.lib.secrets import find_weakness
@@ -48,6 +49,7 @@ def run_checks(settings: Settings) -> list[CheckResult]:
         "secrets": _check_secrets,
         "folders": check_folders,
         "content": check_content,
+        "pages": check_pages,
         "brand": check_brand,
         "disk": check_disk,
         "clock": check_clock,

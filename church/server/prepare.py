@@ -72,7 +72,7 @@ def _fingerprint() -> str:
 
 
 def index_pages(app: Flask) -> int:
-    """Update the search index and print which pages are left out and why. Returns how many rows changed."""
+    """Update the search index, and print what is left out and not shown. Returns how many rows changed."""
     from church.extensions import db  # noqa: PLC0415 - a second start does not load it
     from church.services import pages  # noqa: PLC0415
 
@@ -81,4 +81,9 @@ def index_pages(app: Flask) -> int:
         changed = library.reindex(db)
         for problem in library.problems():
             click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+        for report in library.reports():
+            for notice in report.removed:
+                click.echo(f"removed: {report.path}: {notice}", err=True)
+            for notice in report.pictures:
+                click.echo(f"picture not shown: {report.path}: {notice}", err=True)
     return changed

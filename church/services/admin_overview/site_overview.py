@@ -17,6 +17,7 @@ from church.services.admin_overview.counts import MemberCounts, WorkCounts
 from church.services.admin_overview.first_steps import FirstStep, list_first_steps
 from church.services.admin_overview.health import PartHealth
 from church.services.admin_overview.last_errors import ErrorLog, list_last_errors
+from church.services.admin_overview.page_reports import PageReportLists, list_page_reports
 from church.services.billing import PaymentFacts, read_payment_facts
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class SiteOverview:
     members: MemberCounts | None
     signed_in: int | None
     content: ContentState
+    reports: PageReportLists
     errors: ErrorLog
     first_steps: list[FirstStep]
 
@@ -50,6 +52,7 @@ def read_overview(settings: Settings) -> SiteOverview:
         members=members,
         signed_in=signed_in,
         content=content,
+        reports=list_page_reports(),
         errors=list_last_errors(settings.log_dir / "error.log"),
         first_steps=list_first_steps(settings, members),
     )

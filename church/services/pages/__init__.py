@@ -5,10 +5,11 @@ Import pages from here; only this package knows markdown, the content folder and
 
 from __future__ import annotations
 
-from church.services.pages.content import check_folder, current_pages, init_app, queue_index
+from church.services.pages.content import check_folder, current_pages, init_app, queue_index, report_on_folder
 from church.services.pages.feeds import FeedItem
 from church.services.pages.front_matter import compose_letters
 from church.services.pages.library import FileProblem, looks_like_traversal
+from church.services.pages.page_reports import PageReport
 from church.services.pages.presenters import PageCard, PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
 from church.services.pages.search_text import search_words
@@ -17,6 +18,7 @@ __all__ = [
     "FeedItem",
     "FileProblem",
     "PageCard",
+    "PageReport",
     "PageView",
     "RenderError",
     "TeaserView",
@@ -28,5 +30,6 @@ __all__ = [
     "make_json_ld",
     "queue_index",
     "render_fragment",
+    "report_on_folder",
     "search_words",
 ]

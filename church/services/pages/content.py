@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,15 +33,17 @@ from church.services.pages.feeds import FeedItem
 from church.services.pages.folder import ContentFolder, scan_folder
 from church.services.pages.front_matter import Page, compose_letters
 from church.services.pages.library import FileProblem, Library, TagCount
+from church.services.pages.page_reports import FolderReport, PageReport, PageReports, check_pages, read_notices
 from church.services.pages.picture_use import PictureUse, PictureWatch
 from church.services.pages.pictures import OpenPicture, PictureError, PictureFolder, is_valid_path
 from church.services.pages.placed_pictures import make_addresses_absolute
 from church.services.pages.presenters import PageCard, PageView, TeaserView
-from church.services.pages.render import RenderCache, RenderError, render_page
+from church.services.pages.render import RenderCache, Rendered, RenderError, render_page
 
 log = logging.getLogger("church.pages")
 
 _INDEX = "pages.index"
+_REPORTS = "page-reports.json"  # in the instance folder
 _INDEX_EVERY = timedelta(minutes=5)
 _RECENT = 6
 _FEED_ENTRIES = 20
@@ -74,18 +77,25 @@ class Pages:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         marks: Path | None = None,
+        reports: Path | None = None,
     ) -> None:
         self._shelf = ContentFolder(content, drafts=drafts, clock=clock, now=now, marks=marks)
         self._now = now
         self._pictures = PictureFolder(content)
+        self._reports = PageReports(reports)
         self._cache = RenderCache(
-            renderer=partial(render_page, find_picture=self._pictures.find),
+            renderer=self._render,
             is_current=PictureWatch(self._pictures, clock).is_current,
         )
         self._picture_use = PictureUse(self._cache.get)
         self._on_change = on_change
         self._version_lock = threading.Lock()
         self._version = ""
+
+    def _render(self, page: Page) -> Rendered:
+        rendered = render_page(page, self._pictures.find)
+        self._reports.note(page.stamp, rendered.notices)
+        return rendered
 
     def library(self) -> Library:
         """Return all pages, at most a second old."""
@@ -213,8 +223,22 @@ class Pages:
         return Opening(at, max(at - self._now(), timedelta(0))) if at is not None else None
 
     def reindex(self, db: Database) -> int:
-        """Update the search index. Returns how many rows changed. Raises DatabaseDownError."""
-        return pages_search.write_rows(db, pages_search.make_rows(self.library(), self._cache.get))
+        """Update the search index, and what authors should know. Returns how many rows changed.
+
+        Raises DatabaseDownError.
+        """
+        library = self.library()
+        rows = pages_search.make_rows(library, self._cache.get)
+        for page in library.unpublished:
+            with suppress(RenderError):
+                self._cache.get(page)
+        self._reports.save((*library.pages, *library.unpublished))
+        return pages_search.write_rows(db, rows)
+
+    def reports(self) -> tuple[PageReport, ...]:
+        """List the pages that were changed by cleaning, or miss pictures, as of the last index, by path."""
+        library = self.library()
+        return self._reports.list_reports((*library.pages, *library.unpublished))
 
 
 def _is_served(library: Library, page: Page) -> bool:
@@ -244,6 +268,7 @@ def init_app(app: App) -> None:
         drafts=not settings.production,
         on_change=queue_in_thread,
         marks=settings.instance / "pages-left-out.json",
+        reports=settings.instance / _REPORTS,
     )
 
 
@@ -262,6 +287,17 @@ def check_folder(content: Path) -> ContentReport:
     library = scan_folder(content, Library(), drafts=False)
     to_come = sum(page.to_come for page in library.unpublished)
     return ContentReport(len(library.pages), len(library.unpublished) - to_come, to_come, library.problems)
+
+
+def report_on_folder(settings: Settings, seconds: float) -> FolderReport:
+    """Report what authors should know of the content folder, by the last index and within ``seconds``, without an app.
+
+    Raises OSError.
+    """
+    library = scan_folder(settings.content, Library(), drafts=True)
+    known = read_notices(settings.instance / _REPORTS)
+    render = partial(render_page, find_picture=PictureFolder(settings.content).find)
+    return check_pages((*library.pages, *library.unpublished), known, render, seconds)
 
 
 def current_pages() -> Pages:

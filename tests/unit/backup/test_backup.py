@@ -14,6 +14,7 @@ from church.backup import BackupError, LeftOut, backup, restore, sqlite
 from church.config import Settings
 from church.database.engines import sqlite_path
 from church.database.migrations import head_revision
+from tests.support.pictures import make_png
 from tests.support.services_fixture import site_settings
 
 
@@ -42,6 +43,16 @@ def test_restore_brings_database_and_pages_back_and_keeps_the_replaced(site: Set
     database, pages = result.kept
     assert word(database) == "after"
     assert (pages / "new.md").read_text() == "# New"
+
+
+def test_restore_brings_the_pictures_beside_the_pages_back(site: Settings, tmp_path: Path) -> None:
+    picture = site.content / "trip" / "Bild \u00fc.png"
+    picture.parent.mkdir()
+    picture.write_bytes(make_png(3, 2))
+    backup(site, tmp_path / "b.tar.gz")
+    picture.unlink()
+    restore(site, tmp_path / "b.tar.gz", force=True)
+    assert picture.read_bytes() == make_png(3, 2)
 
 
 def test_restore_without_force_changes_nothing(site: Settings, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_doctor_healthy_site_is_ok(site: Settings) -> None:
     found = run_checks(site)
     assert {result.name: result.state for result in found if result.name != "disk"} == dict.fromkeys(
         [
-            *("settings", "secrets", "folders", "content", "brand", "clock", "database"),
+            *("settings", "secrets", "folders", "content", "pages", "brand", "clock", "database"),
             *("store", "accounts", "jobs", "mail", "payments", "videos", "metrics", "scrapes", "maintenance"),
         ],
         "ok",

@@ -64,9 +64,12 @@ def test_prepare_after_an_upgrade_of_the_code_checks_again(prepared: Settings, m
     assert migrated == [prepared]
 
 
-def test_prepare_names_pages_that_are_left_out(settings: Settings, tmp_path, capsys):
+def test_prepare_names_pages_that_are_left_out_and_what_is_not_shown(settings: Settings, tmp_path, capsys):
     content = tmp_path / "content"
     content.mkdir()
     (content / "bad.md").write_text("---\nsummary: no title\n---\n")
+    (content / "odd.md").write_text("---\ntitle: Odd\n---\n<script>x</script>\n\n![x](none.png)\n")
     prepare.prepare_instance(settings.model_copy(update={"content": content}))
-    assert "left out: bad.md" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "left out: bad.md" in told
+    assert "removed: odd.md: <script>\npicture not shown: odd.md: none.png: there is no such file\n" in told

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 
 from church.database import DatabaseDownError
+from church.extensions import db
 from church.services.admin_overview import counts
 from church.services.pages.content import Pages
 from tests.support.desk import JSON, AdminBrowser
@@ -59,3 +60,22 @@ def test_overview_lists_pages_left_out_and_to_come(
     assert '<a href="/pages/soon">Next &amp; new</a>' in page
     assert "2999-05-01 00:00" in page
     assert "This page opens on" in desk.get("/pages/soon").text
+
+
+def test_overview_names_what_was_removed_from_pages_and_missing_pictures(
+    desk: AdminBrowser, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = tmp_path / "pages"
+    assert "Pages changed by cleaning" not in desk.get("/admin/").text
+    for number in range(22):
+        write_page(content, f"page-{number:02}", "<blink onclick=x>")
+    write_page(content, "trip", "![x](<s&ea.png>)")
+    pages = Pages(content, drafts=True)
+    monkeypatch.setitem(app.extensions, "pages", pages)
+    with app.app_context():
+        pages.reindex(db)
+    page = desk.get("/admin/").text
+    assert page.count("&lt;blink&gt;") == 20
+    assert "The first 20 of 22" in page
+    assert "s&amp;ea.png: there is no such file" in page
+    assert desk.get("/admin/", **JSON).json["overview"]["reports"]["changed"] == 22  # type: ignore[index]
