@@ -32,7 +32,6 @@ bp = Blueprint("video", __name__, url_prefix="/video")
 PAGE_SIZE = 60  # videos on a page of the list
 _MAX_STARTED = 4
 _MAX_PAGE_DIGITS = 4
-_MIN_RESUME_MS = 5_000  # a video that was left before this starts at its beginning
 _MAX_SECOND_DIGITS = 6
 _MAX_QUALITY_LENGTH = 20
 _MAX_PARAMETER_LENGTH = 64
@@ -127,8 +126,7 @@ def _start_position(video: WatchView) -> tuple[int, bool]:
     second = request.args.get("t", "")[:_MAX_SECOND_DIGITS]
     if second.isascii() and second.isdigit():
         return min(int(second) * 1000, video.duration_ms), False
-    position = video.watched.position_ms if video.watched is not None and video.resume else 0
-    return (position, True) if position >= _MIN_RESUME_MS else (0, False)
+    return video.resume_ms, video.resume_ms > 0
 
 
 # -- signed addresses and the stream --------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-// A seek bar below the video that previews the picture at the pointer.
+// The seek bar below the video: it marks the chapters, and previews the picture and the chapter at the pointer.
+
+const THUMB = 16; // pixels: the middle of the thumb moves between half of it from both ends
 
 const video = document.querySelector("[data-video]");
 const box = document.querySelector("[data-seek]");
@@ -34,6 +36,12 @@ class Seek {
     this.preview = box.querySelector("[data-preview]");
     this.picture = box.querySelector("[data-picture]");
     this.time = box.querySelector("[data-time]");
+    this.title = box.querySelector("[data-chapter]");
+    this.now = document.querySelector("[data-now]");
+    this.chapters = [...document.querySelectorAll(".chapters [data-at]")].map((link) => ({
+      from: Number(link.dataset.at),
+      title: link.querySelector("span").textContent,
+    }));
     this.pictures = null;
     this.held = false;
     this.length = Number(box.dataset.seconds);
@@ -43,14 +51,32 @@ class Seek {
     this.range.addEventListener("pointermove", (event) => this.show(this.under(event)));
     for (const name of ["pointerleave", "blur"]) this.range.addEventListener(name, () => this.hide());
     for (const name of ["timeupdate", "seeking"]) video.addEventListener(name, () => this.follow());
+    for (const chapter of this.chapters) this.mark(chapter);
+    this.say(Number(this.range.value));
     this.follow();
-    box.hidden = false;
+  }
+
+  /** Where a second is on the bar, for CSS. */
+  place(seconds) {
+    return `calc(${THUMB / 2}px + ${seconds / this.length} * (100% - ${THUMB}px))`;
+  }
+
+  mark({ from }) {
+    if (from <= 0 || from >= this.length) return;
+    const mark = document.createElement("span");
+    mark.className = "chapter-mark";
+    mark.style.left = this.place(from);
+    box.append(mark);
+  }
+
+  chapterAt(seconds) {
+    return this.chapters.findLast((chapter) => chapter.from <= seconds + 0.2);
   }
 
   /** The second under the pointer. */
   under(event) {
     const { left, width } = this.range.getBoundingClientRect();
-    return Math.min(Math.max((event.clientX - left) / width, 0), 1) * this.length;
+    return Math.min(Math.max((event.clientX - left - THUMB / 2) / (width - THUMB), 0), 1) * this.length;
   }
 
   move() {
@@ -66,25 +92,41 @@ class Seek {
   }
 
   follow() {
-    if (this.held || !video.readyState) return;
+    if (this.held) return;
     this.range.value = video.currentTime;
     this.say(video.currentTime);
   }
 
   say(seconds) {
-    this.range.setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(this.length)}`);
+    const chapter = this.chapterAt(seconds);
+    const words = `${clock(seconds)} of ${clock(this.length)}${chapter ? `, ${chapter.title}` : ""}`;
+    this.range.setAttribute("aria-valuetext", words);
+    this.now.textContent = clock(seconds);
   }
 
   async show(seconds) {
     this.time.textContent = clock(seconds);
+    const chapter = this.chapterAt(seconds);
+    this.title.textContent = chapter?.title ?? "";
+    this.title.hidden = !chapter;
     this.preview.hidden = false;
-    const half = this.preview.offsetWidth / 2;
-    const at = (seconds / this.length) * box.clientWidth;
-    this.preview.style.left = `${Math.min(Math.max(at, half), box.clientWidth - half)}px`;
+    this.shown = seconds;
+    this.center();
     this.pictures ??= this.load();
-    const found = (await this.pictures).findLast((picture) => picture.from <= seconds);
+    const found = (await this.pictures).findLast((picture) => picture.from <= this.shown);
     this.picture.hidden = !found;
-    if (!found) return;
+    if (found) this.draw(found);
+    this.center();
+  }
+
+  /** Keep the preview above its second, and within the bar. */
+  center() {
+    const half = this.preview.offsetWidth / 2;
+    const at = THUMB / 2 + (this.shown / this.length) * (box.clientWidth - THUMB);
+    this.preview.style.left = `${Math.min(Math.max(at, half), Math.max(half, box.clientWidth - half))}px`;
+  }
+
+  draw(found) {
     this.picture.style.width = `${found.w}px`;
     this.picture.style.height = `${found.h}px`;
     this.picture.style.backgroundPosition = `-${found.x}px -${found.y}px`;

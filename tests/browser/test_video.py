@@ -45,8 +45,16 @@ def test_member_plays_seeks_and_resumes_later(windows: Windows, cast: Accounts) 
     page.keyboard.press("k")
     plays_from(video, 0.2)
     page.get_by_label("Speed").select_option("0.5")  # slow, so that it stays far from the end, which is not saved
-    page.get_by_role("slider", name="Seek").fill("8")
-    plays_from(video, 8)
+    bar = page.get_by_role("slider")
+    expect(bar).to_have_count(1)
+    expect(page.locator("video[controls]")).to_have_count(0)
+    page.get_by_role("button", name="Pause").click()
+    bar.press("End")
+    bar.press("ArrowLeft")
+    expect(bar).to_have_attribute("aria-valuetext", "0:19 of 0:24, It ends")
+    page.get_by_role("slider", name="Seek").fill("2")  # a short film is resumed from 5 % on
+    page.get_by_role("button", name="Play").click()
+    plays_from(video, 2)
     saved: list[int] = []
 
     def note_saved(answer: Response) -> None:
@@ -141,6 +149,9 @@ def test_player_quality_speed_chapter_and_captions_can_be_chosen(windows: Window
     video.focus()
     page.keyboard.press("c")
     assert video.evaluate("video => video.textTracks[0].mode") == "showing"
+    expect(page.get_by_label("Captions")).to_have_value("0")
+    page.get_by_label("Captions").select_option("Off")
+    assert video.evaluate("video => video.textTracks[0].mode") == "disabled"
     page.keyboard.press("n")
     plays_from(video, 16)
     page.close()

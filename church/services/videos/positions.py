@@ -14,15 +14,16 @@ from church.models.base import utc_now
 from church.services.access import Reader, may_read
 from church.services.videos import queries
 from church.services.videos.errors import UnknownVideoError
-from church.services.videos.presenters import WatchProgress
+from church.services.videos.presenters import WatchProgress, count_resume_ms
 
 # A video counts as finished from here on: the end credits are not worth resuming.
 _FINISHED_SHARE = 0.95
-_FINISHED_MS = 10_000  # before the end
 
 
 def save_position(slug: str, user_id: int, reader: Reader, position_ms: int) -> bool:
     """Save the member's position in a video. Returns False if resume is turned off.
+
+    A video that is left right after its beginning counts as not begun, unless it was finished once.
 
     Raises UnknownVideoError, also for a video that ``reader`` may not watch.
     """
@@ -34,10 +35,18 @@ def save_position(slug: str, user_id: int, reader: Reader, position_ms: int) -> 
             return False
         length = video.duration_ms or 0
         position = max(0, min(position_ms, length))
-        finished = position >= length * _FINISHED_SHARE or position >= length - min(_FINISHED_MS, length // 2)
+        if position < count_resume_ms(length):
+            _forget_position(session, user_id, video.id)
+            return True
+        finished = position >= length * _FINISHED_SHARE
         values = {"position_ms": 0 if finished else position, "finished": finished, "updated_at": utc_now()}
         insert_or_update(session, WatchPosition, {"user_id": user_id, "video_id": video.id}, values)
     return True
+
+
+def _forget_position(session: Session, user_id: int, video_id: int) -> None:
+    row = delete(WatchPosition).where(WatchPosition.user_id == user_id, WatchPosition.video_id == video_id)
+    session.execute(row.where(~WatchPosition.finished))
 
 
 def set_resume(user_id: int, wanted: bool) -> None:

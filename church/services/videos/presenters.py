@@ -10,6 +10,14 @@ from markupsafe import Markup
 
 from church.models.videos import VideoState
 
+_RESUME_SHARE = 0.05
+_RESUME_MS = 10_000
+
+
+def count_resume_ms(duration_ms: int) -> int:
+    """Return from which millisecond on a position is worth keeping: at 5 %, and at 10 seconds of a long video."""
+    return min(_RESUME_MS, int(duration_ms * _RESUME_SHARE))
+
 
 @dataclass(frozen=True)
 class WatchProgress:
@@ -99,6 +107,17 @@ class WatchView(VideoCard):
     """Other videos, also for a reader who may not watch this one."""
     resume: bool = True
     """Whether the member's positions are saved."""
+
+    @property
+    def resume_from_ms(self) -> int:
+        """From which position on the member's place is kept."""
+        return count_resume_ms(self.duration_ms)
+
+    @property
+    def resume_ms(self) -> int:
+        """Where the member left off; 0 to start at the beginning."""
+        position = self.watched.position_ms if self.watched is not None and self.resume else 0
+        return position if position >= self.resume_from_ms else 0
 
 
 @dataclass(frozen=True)

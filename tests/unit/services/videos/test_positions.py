@@ -67,10 +67,10 @@ def test_position_in_video_without_access_is_rejected(at_work: Flask) -> None:
     [
         (600_000, 569_999, False),
         (600_000, 570_000, True),  # 95 %
-        (60_000, 49_999, False),
-        (60_000, 50_000, True),  # 10 s before the end
-        (10_000, 4_999, False),
-        (10_000, 5_000, True),  # half of a very short video
+        (60_000, 56_999, False),
+        (60_000, 57_000, True),
+        (10_000, 9_499, False),
+        (10_000, 9_500, True),
     ],
 )
 def test_position_near_the_end_is_finished(at_work: Flask, length_ms: int, at_ms: int, finished: bool) -> None:
@@ -81,3 +81,26 @@ def test_position_near_the_end_is_finished(at_work: Flask, length_ms: int, at_ms
         saved = positions.load_positions(session, ada.id)[video.id]
         assert positions.load_positions(session, None) == {}
     assert (saved.finished, saved.position_ms) == (finished, 0 if finished else at_ms)
+
+
+@pytest.mark.parametrize(
+    ("length_ms", "from_ms"), [(10_000, 500), (24_000, 1200), (200_000, 10_000), (7_200_000, 10_000)]
+)
+def test_position_is_kept_from_5_percent_or_10_seconds_on(at_work: Flask, length_ms: int, from_ms: int) -> None:
+    ada = add_user(at_work)
+    add_ready(duration_ms=length_ms)
+
+    def watch(at_ms: int) -> int | None:
+        assert videos.save_position("harbour", ada.id, PREMIUM, at_ms)
+        found = videos.load_watch_view("harbour", PREMIUM, ada.id)
+        assert bool(videos.list_unfinished(PREMIUM, ada.id, 1)) == bool(found.resume_ms)
+        assert found.resume_from_ms == from_ms
+        return found.resume_ms
+
+    assert (watch(from_ms - 1), watch(from_ms)) == (0, from_ms)
+    assert watch(0) == 0, "started over, and left"
+    watch(length_ms)
+    assert watch(0) == 0
+    watched = videos.load_watch_view("harbour", PREMIUM, ada.id).watched
+    assert watched is not None, "finished once"
+    assert watched.finished
