@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 _MAX_PARTS = 1_000_000
+# Boxes at the top of an MP4. Anything else is what phones and players append to the file.
+_MP4_BOXES = frozenset(
+    {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"ssix", b"styp", b"uuid"}
+    | {b"meta", b"pdin", b"emsg", b"prft", b"udta", b"pnot"}
+)
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 # Elements of a Matroska segment: Cluster, SeekHead, Info, Tracks, Cues, Attachments, Chapters, Tags, Void, CRC-32.
 _IN_SEGMENT = frozenset(
@@ -46,8 +51,8 @@ def _read_mp4(stream: BinaryIO, size: int) -> int | None:
             return at
         stream.seek(at)
         header = stream.read(16)
-        length, _name = struct.unpack_from(">I4s", header)
-        if length == 0:  # up to the end of the file, however much of it is there
+        length, name = struct.unpack_from(">I4s", header)
+        if length == 0 or name not in _MP4_BOXES:  # 0: up to the end of the file, however much of it is there
             return None
         if length == 1:
             length = struct.unpack_from(">Q", header, 8)[0]

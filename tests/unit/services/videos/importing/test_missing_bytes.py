@@ -58,6 +58,7 @@ def test_missing_share_of_complete_file_is_0_and_of_half_a_file_a_half(
     [
         (MP4, box(b"ftyp", bytes(8)) + struct.pack(">I4s", 0, b"mdat") + bytes(100)),  # "up to the end"
         (MP4, box(b"ftyp", bytes(8)) + bytes(100)),
+        (MP4, MOVIE + b"\x7f\0\0\0SEFH" + bytes(20)),  # what a phone appends
         (MATROSKA, HEAD + element("18538067", CLUSTERS, UNKNOWN)),  # a live recording
         (MATROSKA, HEAD + element("18538067", CLUSTERS[:300] + bytes(300))),  # zeros, where the rest was to be copied
         (MATROSKA, HEAD + element("18538067", element("1f43b675", bytes(9), UNKNOWN))),
