@@ -79,6 +79,8 @@ class InlineElements(Treeprocessor):
     def __init__(self, md: Markdown, keep_html: KeepHtml) -> None:
         super().__init__(md)
         self._keep_html = keep_html
+        self.links: list[tuple[str, str]] = []
+        """Tags and addresses of the links and pictures in the document."""
         self._notes = next((each for each in md.inlinePatterns if isinstance(each, FootnoteInlineProcessor)), None)
 
     def run(self, root: ET.Element) -> None:
@@ -91,6 +93,11 @@ class InlineElements(Treeprocessor):
                 holder = self._read(parent.text)
                 parent.text = holder.text
                 parent[:0] = list(holder)
+        self.links = [
+            (element.tag, element.get("href") or element.get("src") or "")
+            for element in root.iter()
+            if element.tag in {"a", "img"}
+        ]
 
     def _replace_tail(self, parent: ET.Element, child: ET.Element) -> None:
         """Read the text after ``child``: a paragraph in an item of a tight list."""

@@ -90,11 +90,10 @@ def render_page(page: Page, find_picture: FindPicture = _find_no_picture) -> Ren
     engine = _make_engine()
     try:
         raw = engine.convert(_without_title(page))
-        framed = replace_frames(raw)
-        placed = place_pictures(clean_markup(framed), page.stamp.path, find_picture)
+        placed = place_pictures(clean_markup(replace_frames(raw)), page.stamp.path, find_picture)
         shown = place_cards(placed.html)
         reading = extract_text(shown)
-        removed = name_removed(map(replace_frames, _list_written_html(engine)), framed)
+        removed = name_removed(map(replace_frames, _list_written_html(engine)), _list_links(engine))
     except Exception as error:
         raise RenderError(f"{type(error).__name__}: {str(error)[:200]}") from error
     toc = _toc(getattr(engine, "toc_tokens", []))
@@ -140,6 +139,14 @@ def _list_written_html(engine: Markdown) -> list[str]:
     from church.services.pages.block_elements import BlockElements  # noqa: PLC0415 - loaded already
 
     return engine.parser.written if isinstance(engine.parser, BlockElements) else []
+
+
+def _list_links(engine: Markdown) -> list[tuple[str, str]]:
+    """List tags and addresses of the links and pictures in the page that ``engine`` has converted."""
+    from church.services.pages.inline_elements import InlineElements  # noqa: PLC0415 - loaded already
+
+    reader = engine.treeprocessors["inline"]
+    return reader.links if isinstance(reader, InlineElements) else []
 
 
 def _prepare(source: str) -> str:
