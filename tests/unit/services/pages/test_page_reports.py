@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from church.services.access import ANONYMOUS
 from church.services.pages import search as pages_search
 from church.services.pages.content import Pages, report_on_folder
 from church.services.pages.page_reports import FolderReport, PageReport, check_pages, read_notices
@@ -54,6 +55,7 @@ def test_picture_that_comes_is_no_longer_reported_anywhere(content: Path) -> Non
     moment = [0.0]
     first, second = open_pages(content, clock=lambda: moment[0]), open_pages(content)
     first.reindex(None)  # type: ignore[arg-type]  # as above
+    second.read("part/missing", ANONYMOUS, "")
     assert MISSING in second.reports()
     (content / "part" / "none.png").write_bytes(make_png(2, 2))
     moment[0] += 2
