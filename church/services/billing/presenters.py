@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 from church.config import current_settings
 from church.database.paging import newest_first
 from church.extensions import db
-from church.models import Checkout, Grant, Invoice, Subscription, User
+from church.models import Checkout, Customer, Grant, Invoice, Subscription, User
 from church.models.base import utc_now
 from church.models.billing import PAID_STATUSES, UNPAID_STATUSES, CheckoutState
 from church.services import money
@@ -118,15 +118,19 @@ def describe_membership(data: MembershipData, now: datetime, grace_days: int) ->
         next_price=row.next_price if row else None,
         interval=row.interval if row else None,
         currency=row.currency if row else None,
-        card=f"{customer.card_brand or 'Card'} •••• {customer.card_last4}".capitalize()
-        if customer and customer.card_last4
-        else None,
+        card=_describe_card(customer) if row is None or row.collection_method != BY_HAND else None,
         has_portal=customer is not None,
         can_change=row is not None and _can_change(row),
         had_trial=data.had_one,
         banner=_banner(row, data, now, grace_days) if row else None,
         subscriptions=_describe_all(data, now, grace_days) if data.others else (),
     )
+
+
+def _describe_card(customer: Customer | None) -> str | None:
+    if customer is None or not customer.card_last4:
+        return None
+    return f"{customer.card_brand or 'Card'} •••• {customer.card_last4}".capitalize()
 
 
 def _can_change(row: Subscription) -> bool:

@@ -63,6 +63,15 @@ def renews(obj: StripeObject) -> bool:
     return at is None or ends is None or ends > at
 
 
+def _read_amount(preview: StripeObject, obj: StripeObject) -> int | None:
+    """Read what a preview takes. One without lines, or in another currency, is no invoice of this subscription."""
+    if not get_list(preview, "lines") or preview.get("currency", obj.get("currency")) != obj.get("currency"):
+        return None
+    due = preview.get("amount_due")
+    amount = due if isinstance(due, int) else preview.get("total")
+    return amount if isinstance(amount, int) else None
+
+
 class RenewalFetcher:
     """Fetches renewals for one event; ``time_left`` returns the seconds that are left for it."""
 
@@ -86,11 +95,8 @@ class RenewalFetcher:
             return Renewal(at, self._reckon(obj, customer), basis)
         except StripeDownError:
             return Renewal(at, self._reckon(obj, customer), basis, is_sure=False)
-        due = found.get("amount_due")
-        amount = due if isinstance(due, int) else found.get("total")
-        if not isinstance(amount, int) or found.get("currency", obj.get("currency")) != obj.get("currency"):
-            return Renewal(at, self._reckon(obj, customer), basis)
-        return Renewal(at, amount, basis)
+        amount = _read_amount(found, obj)
+        return Renewal(at, self._reckon(obj, customer) if amount is None else amount, basis)
 
     def _reckon(self, obj: StripeObject, customer: StripeObject | None) -> int | None:
         try:

@@ -53,7 +53,9 @@ def show(user: User, subscription: Obj) -> str:
 
 
 def preview(shop: FakeStripe, subscription: Obj, due: int, **values: Any) -> None:
-    shop.previews[subscription["id"]] = {"object": "invoice", "currency": "usd", "amount_due": due, **values}
+    lines = {"data": [{"amount": due}]}
+    made = {"object": "invoice", "currency": "usd", "amount_due": due, "lines": lines}
+    shop.previews[subscription["id"]] = {**made, **values}
 
 
 def methods(shop: FakeStripe) -> list[str]:
@@ -83,6 +85,16 @@ def test_amount_is_unknown_where_stripe_plans_no_invoice(shop: FakeStripe, ada: 
 
     shop.before = none_planned
     assert show(ada, found) == "Renews 21 October"
+
+
+@pytest.mark.parametrize("values", [{"lines": {"data": []}}, {"currency": "eur"}, {"amount_due": None}])
+def test_preview_that_is_no_invoice_of_the_subscription_is_not_believed(
+    shop: FakeStripe, ada: User, values: Obj
+) -> None:
+    """The amount is reckoned instead."""
+    found = subscribe(shop, ada)
+    preview(shop, found, 700, **values)
+    assert show(ada, found) == "Renews 21 October, $12.00"
 
 
 @pytest.mark.parametrize(
