@@ -84,6 +84,7 @@ TABLE = """
 /admin/members/<ref>/enable        POST  401 403 403 404
 /admin/members/<ref>/end-sessions  POST  401 403 403 404
 /admin/members/<ref>/grants        POST  401 403 403 422
+/admin/members/<ref>/subscriptions/end  POST  401 403 403 422
 /admin/members/<ref>/reset         POST  401 403 403 404
 /admin/members/<ref>/role          POST  401 403 403 400
 /admin/membership                  GET   401 403 403 200

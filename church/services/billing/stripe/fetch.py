@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Select, bindparam, or_, select
+from sqlalchemy import Row, Select, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from church.extensions import db
@@ -47,8 +47,10 @@ _SUBSCRIPTION = (  # four levels each, which is as deep as Stripe expands
     *_SUBSCRIPTION_LEAST, "items.data.price.currency_options", "items.data.discounts", "schedule.phases.items.price",
     "discounts.source.coupon.applies_to",
 )  # fmt: skip
-_ASKING = frozenset({"subscription", "subscription_schedule", "checkout.session", "customer", "discount", "tax_id"})
+_ASKING = frozenset({"subscription", "subscription_schedule", "customer", "discount", "tax_id"})
 """Kinds of objects whose events may change what the next invoice takes, even where the subscription is the same."""
+_FRESH = timedelta(minutes=10)
+"""An answer for the same items and discounts is not asked for again so soon by the subscription's own events."""
 _INVOICE = ("payments.data.payment.payment_intent",)
 
 
@@ -117,7 +119,7 @@ class Fetcher:
         self._clock = clock
         self._deadline = clock() + BUDGET
         self._session: StripeObject | None = None
-        self._asks = False
+        self._asks = self._asks_at_once = False
         self._renewals = RenewalFetcher(stripe, lambda: self._deadline - clock())
         self.facts = Facts(started_at)
 
@@ -131,6 +133,7 @@ class Fetcher:
         if not object_id:
             raise NotOursError(f"a {kind.replace('_', ' ')} without a customer")
         self._asks = kind in _ASKING
+        self._asks_at_once = kind in _ASKING and kind != "subscription"
         fetch(object_id)
         return self.facts
 
@@ -170,9 +173,18 @@ class Fetcher:
             self._add_former_unpaid(stripe_id, latest)
         if self._has_open_invoice(found) and not _is_due(latest):
             self._add_invoice(latest)
-        if self._asks or _find_basis(stripe_id) != make_basis(found):
+        if self._must_ask(stripe_id, make_basis(found)):
             renewal = self._renewals.fetch(found, self.facts.customer)
             self.facts.subscriptions[stripe_id] = fetched._replace(renewal=renewal)
+
+    def _must_ask(self, stripe_id: str, basis: str) -> bool:
+        """Whether what the next invoice takes is unknown, or may have changed."""
+        stored = _find_renewal(stripe_id)
+        if stored is None or stored.renewal_basis != basis:
+            return True
+        asked_at, started_at = stored.renewal_asked_at, self.facts.started_at
+        is_fresh = asked_at is not None and started_at - _FRESH < asked_at <= started_at
+        return self._asks and (self._asks_at_once or not is_fresh)
 
     def _get_subscription(self, stripe_id: str) -> StripeObject:
         """Fetch a subscription with all that amounts depend on, or less from a Stripe that does not expand that."""
@@ -522,9 +534,11 @@ def _find_subscription_plan(stripe_id: str) -> tuple[str, str | None] | None:
     return (row.plan, row.stripe_item) if row is not None else None
 
 
-def _find_basis(stripe_id: str) -> str | None:
-    """Find what the stored amount of a subscription's next invoice depends on."""
-    return _read(select(Subscription.renewal_basis).where(Subscription.stripe_id == stripe_id))
+def _find_renewal(stripe_id: str) -> Row[Any] | None:
+    """Find what the stored amount of a subscription's next invoice depends on, and when it was asked for."""
+    query = select(Subscription.renewal_basis, Subscription.renewal_asked_at)
+    with db.read() as session:
+        return session.execute(query.where(Subscription.stripe_id == stripe_id)).one_or_none()
 
 
 def _find_item_plan(item: StripeObject) -> str | None:

@@ -259,6 +259,19 @@ def test_event_about_an_invoice_asks_only_where_the_subscription_changed(shop: F
         assert ("invoices.create_preview" in methods(shop)) is changed
 
 
+def test_events_of_a_subscription_ask_once_until_it_changes(shop: FakeStripe, ada: User) -> None:
+    """A payment has several events within seconds; an old answer is asked for again."""
+    found = subscribe(shop, ada)
+    show(ada, found)
+    for age, asks in ((timedelta(minutes=9), False), (timedelta(minutes=11), True), (None, True)):
+        with db.write() as session:
+            at = None if age is None else utc_now() - age
+            session.execute(update(Subscription).values(renewal_asked_at=at))
+        shop.calls.clear()
+        show(ada, found)
+        assert ("invoices.create_preview" in methods(shop)) is asks
+
+
 def test_basis_is_the_same_whether_objects_are_expanded() -> None:
     price = {"id": "price_1"}
     found = {"status": "active", "discounts": ["di_1"], "schedule": "sched_1", "items": {"data": [{"price": price}]}}
