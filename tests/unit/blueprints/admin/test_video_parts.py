@@ -31,7 +31,7 @@ def test_captions_and_chapters_are_added_and_captions_removed(app: Flask, admin:
     ("part", "form", "words"),
     [("/chapters", {"chapters": "the door"}, "is not a chapter"),
      ("/captions", {"language": "Welsh", "label": "W"}, "Enter a language such as en"),
-     ("/captions", {"language": "en", "file": (io.BytesIO(b"1\n00:00:01,000"), "a.srt")}, "This is not a WebVTT or SRT file")],
+     ("/captions", {"language": "en", "file": (io.BytesIO(b"1\n00:00:01,000"), "a.srt")}, "not a WebVTT or SRT file")],
 )  # fmt: skip
 def test_invalid_part_is_shown_with_its_errors(
     app: Flask, admin: Browser, part: str, form: dict[str, Any], words: str
