@@ -6,19 +6,30 @@ import os
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from church import create_app
 from church.config import Settings
 from church.database import engines, migrations
 from church.database.engines import make_upkeep_engine
 from church.database.migrations import env_filter
-from church.models import Base
+from church.extensions import db
+from church.models import Base, Invoice, Price, Subscription
+from church.models.base import utc_now
+from tests.support.billing_rows import add_customer, add_invoice, add_subscription, store, stored
+from tests.support.stripe_fixture import add_member
 
 pytestmark = pytest.mark.services
+
+_PRICE: dict[str, Any] = {
+    "stripe_product": "prod_1", "amount": 1200, "currency": "usd", "interval": "month", "interval_count": 1,
+    "trial_days": 0, "tax_behavior": "unspecified", "active": True, "created_at": utc_now(), "fetched_at": utc_now(),
+}  # fmt: skip
 
 # Reports that it is ready and waits for a line, so that all processes start at the same moment.
 _MIGRATE = """
@@ -103,6 +114,27 @@ def test_downgrade_to_base_removes_everything_and_upgrade_works_again(migrated_s
     assert _tables(migrated_site) == {"alembic_version"}
     migrations.migrate(migrated_site)
     assert "page_texts" in _tables(migrated_site)
+
+
+def test_upgrade_keeps_the_amounts_of_subscriptions_and_has_them_asked_for(migrated_site: Settings) -> None:
+    """The release before knows neither a preview nor how an invoice is collected."""
+    app = create_app(migrated_site)
+    with app.app_context():
+        user_id, _ = add_member(app)
+        add_invoice(
+            add_subscription(add_customer(user_id), "sub_1", renewal_amount=960, collection_method="send_invoice")
+        )
+        store(Price(stripe_id="price_1", currency_amounts={"eur": 1}, **_PRICE))
+        db.dispose()
+    migrations.downgrade(migrated_site, "0008")
+    migrations.migrate(migrated_site)
+    with app.app_context():
+        [row], [price] = stored(Subscription), stored(Price)
+        assert (row.amount, row.plan_amount, row.renewal_amount) == (1200, 1200, 960)
+        assert (row.renewal_at, row.renewal_asked_at, row.renewal_basis) == (row.current_period_end, None, None)
+        assert (row.collection_method, row.resumes_at, price.currency_amounts) == ("charge_automatically", None, {})
+        assert stored(Invoice)[0].due_at is None
+        db.dispose()
 
 
 def test_migration_failing_midway_leaves_the_schema_unchanged(empty_site: Settings) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Row, Select, bindparam, or_, select
+from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from church.extensions import db
@@ -179,10 +179,9 @@ class Fetcher:
 
     def _must_ask(self, stripe_id: str, basis: str) -> bool:
         """Whether what the next invoice takes is unknown, or may have changed."""
-        stored = _find_renewal(stripe_id)
-        if stored is None or stored.renewal_basis != basis:
+        (former, asked_at), started_at = _find_renewal(stripe_id), self.facts.started_at
+        if former != basis:
             return True
-        asked_at, started_at = stored.renewal_asked_at, self.facts.started_at
         is_fresh = asked_at is not None and started_at - _FRESH < asked_at <= started_at
         return self._asks and (self._asks_at_once or not is_fresh)
 
@@ -534,11 +533,12 @@ def _find_subscription_plan(stripe_id: str) -> tuple[str, str | None] | None:
     return (row.plan, row.stripe_item) if row is not None else None
 
 
-def _find_renewal(stripe_id: str) -> Row[Any] | None:
+def _find_renewal(stripe_id: str) -> tuple[str | None, datetime | None]:
     """Find what the stored amount of a subscription's next invoice depends on, and when it was asked for."""
     query = select(Subscription.renewal_basis, Subscription.renewal_asked_at)
     with db.read() as session:
-        return session.execute(query.where(Subscription.stripe_id == stripe_id)).one_or_none()
+        row = session.execute(query.where(Subscription.stripe_id == stripe_id)).one_or_none()
+    return (row.renewal_basis, row.renewal_asked_at) if row is not None else (None, None)
 
 
 def _find_item_plan(item: StripeObject) -> str | None:

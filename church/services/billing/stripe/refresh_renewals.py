@@ -22,7 +22,7 @@ from church.services.billing.stripe.apply_to_database import REFRESH, refresh_su
 
 log = logging.getLogger("church.stripe")
 
-_MOST = 100  # subscriptions of one run: each takes two calls
+_MOST = 500  # subscriptions of one run: each takes two calls
 
 
 @jobs.every(timedelta(hours=1), REFRESH)
