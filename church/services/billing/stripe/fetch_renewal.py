@@ -21,6 +21,7 @@ from church.services.billing.stripe.reckon_renewal import find_renewal_time, rec
 _NEVER_RENEWS = ENDED_STATUSES | {"incomplete", "paused"}
 _NO_INVOICE = "invoice_upcoming_none"
 _CUSTOMER = ("discount.source.coupon.applies_to",)
+_ITEM_COUPONS = "items.data.discounts.source.coupon"  # deeper than Stripe itself expands
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ def _read_amount(preview: StripeObject, obj: StripeObject) -> int | None:
     return amount if isinstance(amount, int) else None
 
 
+def _lacks_item_coupon(obj: StripeObject) -> bool:
+    """Whether the coupon of an item's discount is only an id."""
+    discounts = (discount for item in get_list(obj, "items") for discount in item.get("discounts") or [])
+    return any(isinstance(get_nested(discount, "source", "coupon") or discount, str) for discount in discounts)
+
+
 class RenewalFetcher:
     """Fetches renewals for one event; ``time_left`` returns the seconds that are left for it."""
 
@@ -111,6 +118,9 @@ class RenewalFetcher:
         self._add_coupons(obj.get("discounts"), are_whole=True)
         for item in get_list(obj, "items"):
             self._add_coupons(item.get("discounts"), are_whole=False)
+        if _lacks_item_coupon(obj):
+            more = self._get("subscriptions.retrieve", obj["id"], (_ITEM_COUPONS,))
+            obj = {**obj, "items": more["items"]} if more is not None and not _lacks_item_coupon(more) else obj
         return reckon_renewal(obj, customer)
 
     def _add_coupons(self, discounts: Any, *, are_whole: bool) -> None:

@@ -208,6 +208,27 @@ def test_stripe_that_does_not_expand_so_much_is_asked_for_less(shop: FakeStripe,
     assert Fetcher(shop, NOW).about("price", "price_month").prices["price_month"]["unit_amount"] == 1200
 
 
+def test_coupon_of_an_item_is_asked_for_with_its_subscription_where_it_is_not_told_alone(
+    shop: FakeStripe, ada: User
+) -> None:
+    shop.discount("di_quarter", percent_off=25)
+    found = subscribe(shop, ada, shop.item("si_1", "price_month", discounts=["di_quarter"]))
+    real = shop.call
+
+    def call(method: str, *ids: str, **params: Any) -> Obj:
+        if method == "coupons.retrieve":
+            raise StripeRefusedError("InvalidRequestError", "resource_missing", 404)
+        answer = real(method, *ids, **params)
+        if "items.data.discounts.source.coupon" not in params.get("expand", []):
+            for item in answer.get("items", {}).get("data", []):
+                for discount in item["discounts"]:
+                    discount["source"]["coupon"] = "co_1"
+        return answer
+
+    shop.call = call  # type: ignore[method-assign]
+    assert show(ada, found) == "Renews 21 October, $9.00"
+
+
 # -- an answer that fails ---------------------------------------------------------------------------------------------
 
 
