@@ -18,7 +18,7 @@ class EmailSettings(BaseSettings):
         True,
         "`false` sends no email that says until when premium stays after a cancellation.",
     )
-    email_ended: bool = setting("CHURCH_EMAIL_ENDED", True, "`false` sends no email when a membership has ended.")
+    email_ended: bool = setting("CHURCH_EMAIL_ENDED", True, "`false` sends no email when a subscription has ended.")
     email_invoice_open: bool = setting(
         "CHURCH_EMAIL_INVOICE_OPEN",
         True,
