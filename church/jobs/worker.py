@@ -102,6 +102,8 @@ class _JobWorker:
             if not queue.is_any_due(session, accepted):
                 return None
         with db.write() as session:
+            if self.stop.is_set():
+                return None  # what is due now may be a job that this worker has just given back
             lease = queue.take(session, accepted, self.settings.jobs_lease)
         if lease is not None:
             with self.lock:

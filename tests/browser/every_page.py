@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from playwright.sync_api import Page, Route
 
+from church.database.engines import sqlite_path
 from church.models.accounts import Purpose
 from church.web import maintenance
 from tests.support.pages_fixture import write_page
@@ -117,11 +120,10 @@ _EXTREMES = f"""{_LONG} and https://example.org/{_LONG}?{_LONG} and `{_LONG}`.
 
 
 def write_content(folder: Path) -> Path:
-    """Write the demo pages, one with very long words, and one that cannot be rendered."""
+    """Write the demo pages, and one with very long words."""
     shutil.copytree(ROOT / "content", folder)
-    front = {"date": "2026-12-01", "tags": f"[basics, {_LONG[:40]}]", "summary": _LONG}
+    front = {"date": "2026-01-01", "tags": f"[basics, {_LONG[:40]}]", "summary": _LONG}
     write_page(folder, "extremes", _EXTREMES, title=_LONG, **front)
-    write_page(folder, "broken", "- " * 3000 + "x", title="Broken", date="2020-01-01")
     return folder
 
 
@@ -161,6 +163,23 @@ def _in_maintenance(page: Page, site: Site) -> None:
         wait_until(lambda: site.get("/")[0] == 200, "maintenance is off")
 
 
+_DAMAGED = (
+    "INSERT INTO videos (ref, slug, title, description, access_level, state, progress, source_name, source_bytes,"
+    " has_poster, has_thumbs, plain, chapters, created_at, published_at) VALUES ('damaged', 'damaged', 'Damaged', '',"
+    " 'public', 'ready', 100, 'a.mp4', 1, 0, 0, 0, 'no JSON', '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
+)
+
+
+def _of_a_damaged_row(page: Page, site: Site) -> None:
+    with closing(sqlite3.connect(sqlite_path(site.settings))) as database, database:
+        database.execute(_DAMAGED)
+    try:
+        page.goto(f"{site.url}/video/damaged")
+    finally:
+        with closing(sqlite3.connect(sqlite_path(site.settings))) as database, database:
+            database.execute("DELETE FROM videos WHERE ref = 'damaged'")
+
+
 def _over_the_limit(page: Page, site: Site) -> None:
     site.get("/pages/?q=first")
     page.goto(f"{site.url}/pages/?q=second")
@@ -176,6 +195,6 @@ ERRORS: dict[int, Callable[[Page, Site], object]] = {
     405: lambda page, site: _post(page, f"{site.url}/", "a=b", _FORM),
     413: lambda page, site: _post(page, f"{site.url}/pages/", "a=" + "b" * 20_000, _FORM),
     429: _over_the_limit,
-    500: lambda page, site: page.goto(f"{site.url}/pages/broken"),
+    500: _of_a_damaged_row,
     503: _in_maintenance,
 }

@@ -80,6 +80,18 @@ def test_job_that_does_not_end_returns_to_the_queue_at_the_stop(app: Flask, monk
     wait_until(lambda: not any(one.name.startswith("jobs-") for one in threading.enumerate()), "the threads have ended")
 
 
+def test_job_is_not_taken_by_a_thread_that_looked_before_the_stop(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be one that the worker has just given back."""
+    stop = threading.Event()
+    monkeypatch.setattr(registry, "_handlers", {"test.work": print})
+    monkeypatch.setattr(queue, "is_any_due", lambda *_: stop.set() or True)  # type: ignore[func-returns-value]
+    with db.write() as session:
+        jobs.enqueue(session, "test.work", {"n": 1})
+    with app.app_context():
+        assert worker._JobWorker(app, stop)._take({"test.work"}) is None
+    assert job().state == JobState.PENDING
+
+
 def test_outage_while_a_job_is_finished_is_waited_for(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     outages = [UnavailableError(), UnavailableError()]
     finish = queue.finish
