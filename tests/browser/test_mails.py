@@ -22,17 +22,17 @@ OF_SITES = ("region ", "landmark-one-main ")
 LONG_NAME = "Maximiliane" * 7
 CONTEXTS = {
     "payment_failed": {"plan": "Patron of all good things", "amount": "KWD 1,234.500", "until": "30 November 2026"},
-    "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00 a month"},
+    "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00"},
     "membership_ended": {"plan": "Patron", "premium": True},
     "welcome": {
         "plan": "Patron of all good things",
         "trial": "30 November 2026",
         "ends": "",
-        "price": "$12.00 a month",
+        "price": "$12.00",
     },
     "membership_cancelled": {"plan": "Patron", "until": "30 November 2026", "another": False},
     "invoice_open": {"plan": "Patron", "amount": "KWD 1,234.500", "until": ""},
-    "renewal_ahead": {"plan": "Patron", "day": "30 November 2026", "price": "$120.00 a year"},
+    "renewal_ahead": {"plan": "Patron", "day": "30 November 2026", "price": "$120.00", "by_hand": False},
     "pass_given": {"until": "30 November 2026"},
     "pass_ending": {"until": "30 November 2026"},
     "new_reports": {"count": 2, "rooms": "Open and Premium"},

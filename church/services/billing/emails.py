@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 NEWS = timedelta(days=7)
 """A subscription that began longer ago is no news: its webhooks were lost, or it was brought along."""
-_LENGTHS = {"day": "a day", "week": "a week", "month": "a month", "year": "a year"}
 _SETTINGS = {
     "welcome": "email_welcome",
     "membership_cancelled": "email_cancelled",
@@ -143,7 +142,7 @@ def _welcome(session: Session, stripe_id: str) -> _Draft | None:
         "plan": _plan_name(session, row.stripe_product, row.plan),
         "trial": _day(trial) if trial is not None else "",
         "ends": _day(row.cancel_at) if row.cancel_at is not None else "",
-        "price": _price(row),
+        "price": _next_payment(row),
     }
     return _Draft("welcome", row.user_id, f"welcome:{stripe_id}", context)
 
@@ -190,7 +189,7 @@ def _trial_ending(session: Session, stripe_id: str, _facts: Facts, now: datetime
     if row.cancel_at is not None:
         return None  # it ends with the trial, and nothing is charged
     plan = _plan_name(session, row.stripe_product, row.plan)
-    context = {"plan": plan, "day": _day(row.trial_end), "price": _price(row)}
+    context = {"plan": plan, "day": _day(row.trial_end), "price": _next_payment(row)}
     return _Draft("trial_ending", row.user_id, f"trial_ending:{stripe_id}:{row.trial_end:%Y%m%d}", context)
 
 
@@ -206,10 +205,12 @@ def _ended(session: Session, stripe_id: str, _facts: Facts, now: datetime) -> _D
 def _renewal_ahead(session: Session, row: Subscription) -> _Draft | None:
     if row.current_period_end is None:
         return None
-    plan, price = _plan_name(session, row.stripe_product, row.plan), _price(row)
+    plan, price = _plan_name(session, row.stripe_product, row.plan), _next_payment(row)
     if row.next_price is not None and row.next_price_at is not None and row.next_price_at <= row.current_period_end:
-        plan, price = _next_plan(session, row)
-    context = {"plan": plan, "day": _day(row.current_period_end), "price": price}
+        plan, list_price = _next_plan(session, row)
+        price = price if row.renewal_at == row.next_price_at else list_price
+    by_hand = row.collection_method == "send_invoice"
+    context = {"plan": plan, "day": _day(row.current_period_end), "price": price, "by_hand": by_hand}
     key = f"renewal:{row.stripe_id}:{row.current_period_end:%Y%m%d}"
     return _Draft("renewal_ahead", row.user_id, key, context)
 
@@ -245,25 +246,25 @@ def _plan_name(session: Session, stripe_product: str | None, plan: str) -> str:
 
 
 def _next_plan(session: Session, row: Subscription) -> tuple[str, str]:
-    """Name and price of the plan that the renewal changes to."""
+    """Name of the plan that the renewal changes to, and its price before discounts and tax."""
     price = session.scalars(select(Price).where(Price.stripe_id == row.next_price)).first()
     if price is None:
         return "another plan", ""
     amount = None if price.amount is None else price.amount * row.quantity
     plan = _plan_name(session, price.stripe_product, "another plan")
-    return plan, _format_price(amount, price.currency, price.interval, price.interval_count)
+    return plan, _format_amount(amount, price.currency)
 
 
-def _price(row: Subscription) -> str:
-    """What the next period takes, such as "$12.00 a month"; empty where nothing is taken, or that is unknown."""
-    return _format_price(row.renewal_amount, row.currency, row.interval, row.interval_count)
+def _next_payment(row: Subscription) -> str:
+    """What the next invoice takes, with tax and discounts; empty where nothing is taken, or that is unknown.
+
+    A discount may be for one payment only, so this is no price "a month".
+    """
+    return _format_amount(row.renewal_amount, row.currency)
 
 
-def _format_price(amount: int | None, currency: str, interval: str | None, count: int) -> str:
-    if amount is None:
-        return ""
-    length = _LENGTHS.get(interval or "", "") if count == 1 else f"every {count} {interval or ''}s"
-    return f"{money.format_amount(amount, currency)} {length}".rstrip()
+def _format_amount(amount: int | None, currency: str) -> str:
+    return "" if amount is None else money.format_amount(amount, currency)
 
 
 def _day(at: datetime) -> str:

@@ -44,11 +44,12 @@ def yearly(user: User, **values: Any) -> None:
     add_subscription(add_customer(user.id), **renews | values)
 
 
-def test_yearly_renewal_is_announced_once_with_its_day_and_price(ada: User) -> None:
+def test_yearly_renewal_is_announced_once_with_its_day_and_payment(ada: User) -> None:
     """The next year's renewal is another occasion."""
     when = day(5 * DAY)
     yearly(ada)
-    assert remind() == [("renewal_ahead", {"plan": "Patron", "day": when, "price": "$120.00 a year"})]
+    context = {"plan": "Patron", "day": when, "price": "$120.00", "by_hand": False}
+    assert remind() == [("renewal_ahead", context)]
 
 
 def test_renewal_that_changes_the_plan_names_the_next_one(ada: User) -> None:
@@ -60,7 +61,15 @@ def test_renewal_that_changes_the_plan_names_the_next_one(ada: User) -> None:
     store(Price(stripe_id="price_friend", stripe_product="prod_friend", amount=5000, **price, **times))
     yearly(ada, next_price="price_friend", next_price_at=end, current_period_end=end)
     [(_, context)] = remind()
-    assert (context["plan"], context["price"]) == ("Friend", "$50.00 a year")
+    assert (context["plan"], context["price"]) == ("Friend", "$50.00")
+
+
+def test_renewal_that_changes_the_plan_names_what_stripe_will_take(ada: User) -> None:
+    """Stripe's amount counts where it was asked for the invoice of the change."""
+    end = utc_now() + 5 * DAY
+    yearly(ada, next_price="price_friend", next_price_at=end, current_period_end=end, renewal_at=end)
+    [(_, context)] = remind()
+    assert context["price"] == "$120.00"
 
 
 @pytest.mark.parametrize(

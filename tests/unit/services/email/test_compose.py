@@ -27,12 +27,12 @@ from tests.support.helpers import with_settings
 
 CONTEXTS = {
     "payment_failed": {"plan": "Patron", "amount": "$12.00", "until": "30 November 2026"},
-    "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00 a month"},
+    "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00"},
     "membership_ended": {"plan": "Patron", "premium": False},
-    "welcome": {"plan": "Patron", "trial": "", "ends": "", "price": "$12.00 a month"},
+    "welcome": {"plan": "Patron", "trial": "", "ends": "", "price": "$12.00"},
     "membership_cancelled": {"plan": "Patron", "until": "30 November 2026", "another": False},
     "invoice_open": {"plan": "Patron", "amount": "$12.00", "until": "30 November 2026"},
-    "renewal_ahead": {"plan": "Patron", "day": "30 November 2026", "price": "$120.00 a year"},
+    "renewal_ahead": {"plan": "Patron", "day": "30 November 2026", "price": "$120.00", "by_hand": False},
     "pass_given": {"until": "30 November 2026"},
     "pass_ending": {"until": "30 November 2026"},
     "new_reports": {"count": 2, "rooms": "Open and Premium"},
@@ -243,12 +243,12 @@ def test_email_html_loads_nothing_and_supports_both_themes(template: str) -> Non
 @pytest.mark.parametrize(
     ("template", "changes", "subject", "words"),
     [
-        ("welcome", {}, "Your Patron subscription has started", "It costs $12.00 a month, before any tax"),
+        ("welcome", {}, "Your Patron subscription has started", "you cancel. The next payment is $12.00."),
         (
             "welcome",
             {"trial": "3 May 2027"},
             "Your Patron trial has started",
-            "ends on 3 May 2027. After that",
+            "ends on 3 May 2027. The first payment is then $12.00.",
         ),
         (
             "welcome",
@@ -264,7 +264,19 @@ def test_email_html_loads_nothing_and_supports_both_themes(template: str) -> Non
             "Your other subscription goes on",
         ),
         ("invoice_open", {}, "Your invoice is open", "invoice of $12.00 for Patron"),
-        ("renewal_ahead", {}, "Your subscription renews soon", "renews on 30 November 2026. It costs $120.00 a year"),
+        (
+            "renewal_ahead",
+            {},
+            "Your subscription renews soon",
+            "renews on 30 November 2026. The payment is $120.00.",
+        ),
+        ("renewal_ahead", {}, "Your subscription renews soon", "To keep it, do nothing."),
+        (
+            "renewal_ahead",
+            {"by_hand": True},
+            "Your subscription renews soon",
+            "To keep it, pay the invoice that you will get.",
+        ),
         ("pass_given", {}, "You have premium access until 30 November 2026", "It costs nothing"),
         ("pass_ending", {}, "Your premium access ends soon", "ends on 30 November 2026. Nothing is charged"),
         ("pass_ended", {}, "Your premium access has ended", "You keep your account"),
@@ -284,3 +296,13 @@ def test_email_says_what_happened_in_both_parts(
     assert str(sent(message)["Subject"]) == subject
     assert words in " ".join(part(message, "plain").split())
     assert words in " ".join(part(message, "html").split())
+
+
+@pytest.mark.parametrize("template", ["pass_ending", "pass_ended"])
+@pytest.mark.parametrize("payments", [True, False])
+def test_end_of_complimentary_premium_names_plans_only_where_they_are_sold(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, template: str, payments: bool
+) -> None:
+    monkeypatch.setitem(app.jinja_env.globals, "payments_enabled", payments)
+    message = compose_message(letter(template))
+    assert [("subscribe" in part(message, kind)) for kind in ("plain", "html")] == [payments, payments]
