@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from church import jobs
 from church.database import database_now
-from church.database.upsert import add_once
+from church.database.upsert import add_once, count_rows
 from church.errors import UnavailableError
 from church.extensions import db
 from church.models import Checkout, Customer, Invoice, Price, Product, Subscription
@@ -113,14 +113,13 @@ class _Writer:
 
     def _ask_again(self, stripe_price: str) -> None:
         """Have Stripe asked again what the subscriptions with a changed price pay."""
-        query = select(Subscription.id).where(
+        theirs = update(Subscription).where(
             Subscription.stripe_price == stripe_price,
             Subscription.status.not_in(ENDED_STATUSES),
             Subscription.renewal_asked_at.is_not(None),
         )
-        ids = self._session.scalars(query).all()
-        if ids:
-            self._session.execute(update(Subscription).where(Subscription.id.in_(ids)).values(renewal_asked_at=None))
+        unasked = theirs.values(renewal_asked_at=None).execution_options(synchronize_session=False)
+        if count_rows(self._session.execute(unasked)):
             jobs.enqueue(self._session, REFRESH, {}, unique_key=REFRESH)
 
     def write_membership(self, customer_id: str, owner_id: int) -> None:
@@ -219,8 +218,9 @@ class _Writer:
 
 def _is_older_amount_better(stored: Row, values: Row) -> bool:
     """Whether Stripe did not tell the amount now, and told it before for the same items, discounts and period."""
-    told = "renewal_basis" in values and values["renewal_asked_at"] is not None
-    return not told and bool(stored.get("renewal_basis")) and stored["renewal_basis"] == values.get("renewal_basis")
+    is_answered = "renewal_basis" in values and values["renewal_asked_at"] is not None
+    has_amount = bool(stored.get("renewal_basis"))
+    return not is_answered and has_amount and stored["renewal_basis"] == values.get("renewal_basis")
 
 
 # Built once and of the tables, because the ORM's way takes several times as long for each event.
