@@ -30,14 +30,16 @@ _EXPIRY_DATES = """expires expire expiry expirydate expiredate expirationdate ex
 unpublishat unpublishon unpublisheddate validuntil visibleuntil availableuntil publishuntil hideafter"""
 _PASSWORDS = "password passwd passphrase passcode postpassword pagepassword passwordhash encryptpassword"
 # Hidden, unless the value says no.
-_HIDES = """private hidden unlisted unpublished notpublished nopublish dontpublish donotpublish membersonly memberonly
-formembers subscribersonly subscriberonly subscriberonly paid paidonly onlypaid premium premiumonly protected
+_HIDES = """private hidden unlisted unpublish unpublished notpublished nopublish dontpublish donotpublish membersonly
+memberonly formembers subscribersonly subscriberonly subscriberonly paid paidonly onlypaid premium premiumonly protected
 passwordprotected protect encrypted encrypt locked gated paywall paywalled restricted secret confidential internal
 exclude excluded disabled deleted trashed archived embargoed headless wip workinprogress skip ignore ignored emailonly
 loginrequired requirelogin requireslogin requiresauth requireauth authrequired auth requiremembership requiresmembership
 noindex eleventyexcludefromcollections excludefromcollections draftmode"""
 # Hidden, if the value says no or is none of the words for yes.
-_SHOWS = "published publish public visible listed enabled discoverable routable render dgpublish publishable"
+_SHOWS = "published publish public visible listed enabled discoverable routable render dgpublish publishable free"
+# Words with other uses, too, such as lists of names: hidden if the value says yes, or is one of _CLOSED.
+_MAYBE_HIDES = "hide members member subscribers subscriber patrons supporters login signin"
 # Hidden, unless the value is one of _OPEN.
 _LEVELS = """visibility status poststatus pagestatus publishstatus publicationstatus workflowstatus accesslevel accesses
 accesscontrol contentaccess privacy tier tiers requiredtier membership membershiplevel membershiptier membershiptiers
@@ -141,6 +143,8 @@ _CONTAINERS = frozenset(
         "properties",
         "attributes",
         "build",
+        "ghost",
+        "wordpress",
     ]
 )
 _RULES = {
@@ -150,7 +154,7 @@ _RULES = {
     **dict.fromkeys(_SHOWS.split(), "shows"),
     **dict.fromkeys(_LEVELS.split(), "level"),
     **dict.fromkeys(_MAYBE_LEVELS.split(), "maybe"),
-    "hide": "hide",
+    **dict.fromkeys(_MAYBE_HIDES.split(), "hide"),
     "robots": "robots",
     "permalink": "permalink",
 }
