@@ -8,7 +8,7 @@ from church.config.value_types import setting
 
 
 class EmailSettings(BaseSettings):
-    """Which emails are sent about memberships and reports. Emails about accounts and payments are always sent."""
+    """Which emails are sent about subscriptions and reports. Emails about accounts and payments are always sent."""
 
     email_welcome: bool = setting(
         "CHURCH_EMAIL_WELCOME", True, "`false` sends no email when a subscription or its trial begins."

@@ -1,4 +1,4 @@
-"""Subscriptions, payments and complimentary memberships for tests of the admin area."""
+"""Subscriptions, payments and complimentary premium for tests of the admin area."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def day(ahead: int) -> str:
 
 
 def give(desk: AdminBrowser, user: User, until: str | None = None, reason: str = "a friend") -> int:
-    """Give a complimentary membership. Returns its id."""
+    """Give complimentary premium. Returns its id."""
     found = desk.tell(f"/admin/members/{user.ref}/grants", {"until": until or day(30), "reason": reason})
     assert found.status_code == 200, found.text
     number: int = found.json["grant"]  # type: ignore[index]

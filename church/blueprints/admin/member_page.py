@@ -21,7 +21,7 @@ def show_member(
     errors: Mapping[str, str] | None = None,
     values: Mapping[str, str] | None = None,
 ) -> Response:
-    """Show the account ``ref``; ``errors`` and ``values`` belong to the form for complimentary membership."""
+    """Show the account ``ref``; ``errors`` and ``values`` belong to the form for complimentary premium."""
     data = {"dossier": accounts.load_account_details(ref), "membership": billing.read_member_billing(ref)}
     form = {"errors": errors or {}, "values": values or {}}
     return render_answer(

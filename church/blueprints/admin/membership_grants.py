@@ -1,4 +1,4 @@
-"""Complimentary memberships: list them, give one to a member, revoke one."""
+"""Complimentary premium: list it, give it to a member, revoke it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def member_grant(ref: str) -> Response:
         errors = error.errors if isinstance(error, FieldErrors) else {}
         problem = None if errors else str(error)
         return show_member(ref, problem, error.status, errors, sent.shown(*GRANT_FIELDS))
-    return _done(ref, f"Complimentary membership given until {until.strip()}.", grant=grant_id)
+    return _done(ref, f"Complimentary premium given until {until.strip()}.", grant=grant_id)
 
 
 @bp.post("/membership/grants/<int(max=9223372036854775807):grant_id>/revoke")
@@ -56,7 +56,7 @@ def member_grant(ref: str) -> Response:
 def membership_revoke(grant_id: int) -> Response:
     """Revoke a grant; it ends at once."""
     ref = billing.revoke_grant(grant_id, current_actor())
-    return _done(ref, "Complimentary membership revoked.", grant=grant_id)
+    return _done(ref, "Complimentary premium revoked.", grant=grant_id)
 
 
 def _done(ref: str, message: str, **data: object) -> Response:

@@ -33,7 +33,7 @@ def list_first_steps(settings: Settings, members: MemberCounts | None) -> list[F
             "Send emails", "Set CHURCH_SMTP_URL. Members confirm their address by email.", settings.smtp_url is not None
         ),
         FirstStep(
-            "Take payments", "Set STRIPE_SECRET_KEY to sell memberships.", settings.stripe_secret_key is not None
+            "Take payments", "Set STRIPE_SECRET_KEY to sell subscriptions.", settings.stripe_secret_key is not None
         ),
         FirstStep("Add a video", "Upload one for everyone, members or subscribers.", False, "/admin/videos/new"),
         FirstStep("Invite people", "Send them the address of the page where they join.", False, "/auth/register"),

@@ -28,7 +28,7 @@ class UnknownGrantError(NotFoundError):
     """There is no grant with this id."""
 
     def __init__(self, grant_id: int) -> None:
-        super().__init__(f"There is no complimentary membership {grant_id}.")
+        super().__init__(f"There is no complimentary premium {grant_id}.")
 
 
 def end_of_day(text: str) -> datetime:
@@ -71,7 +71,7 @@ def revoke_grant(grant_id: int, actor: Actor) -> str:
         if row is None:
             raise UnknownGrantError(grant_id)
         if row.revoked_at is not None or row.until <= utc_now():
-            raise ConflictError(f"Complimentary membership {grant_id} has already ended.")
+            raise ConflictError(f"Complimentary premium {grant_id} has already ended.")
         row.revoked_at = utc_now()
         user = session.get_one(User, row.user_id)
         audit.record_by(session, "grant.revoked", actor, user.id, grant=grant_id)

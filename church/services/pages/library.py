@@ -123,12 +123,12 @@ def _make_current(file: ScannedFile, page: Page, now: dt.datetime) -> Page:
 def find_change(mtime_ns: int, ctime_ns: int, now: dt.datetime) -> dt.datetime:
     """Return when a file was last changed: its mtime if that has come, else its ctime, else the begin of today.
 
-    A file that was written or copied under a clock that is ahead has an mtime to come. Told as it is, the feed would
-    be in the future for good; told as ``now``, it would change with each answer.
+    A file that was written or copied under a clock that is ahead has an mtime to come. With that time the feed would be
+    in the future for good; with ``now`` it would change with each answer.
     """
-    for told in (read_time(mtime_ns), read_time(ctime_ns)):
-        if told <= now and told.timestamp() > 0:
-            return told
+    for changed_at in (read_time(mtime_ns), read_time(ctime_ns)):
+        if changed_at <= now and changed_at.timestamp() > 0:
+            return changed_at
     return dt.datetime.combine(now.date(), dt.time(), dt.UTC)
 
 

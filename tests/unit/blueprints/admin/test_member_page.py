@@ -39,7 +39,7 @@ def test_buttons_that_shut_someone_out_are_red_and_the_others_are_not(desk: Admi
     }
     red = {words for words, kind in kinds.items() if "danger" in kind}
     assert red == {"Sign out everywhere", "Disable account"}
-    assert {"Make admin", "Send email", "Give membership"} <= kinds.keys() - red
+    assert {"Make admin", "Send email", "Give premium"} <= kinds.keys() - red
 
 
 def test_member_page_shows_devices_and_history(desk: AdminBrowser, ada: User, app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""Complimentary memberships: give, revoke, and list them."""
+"""Complimentary premium: give, revoke, and list it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_grant_by_form_is_confirmed_and_shown(shop: SiteWithFakeStripe, desk: Ad
     found = desk.send(f"{page}/grants", until=day(30), reason=HOSTILE)
     assert (found.status_code, found.headers["Location"]) == (303, page)
     shown = desk.get(page).text
-    assert f"Complimentary membership given until {day(30)}." in shown
+    assert f"Complimentary premium given until {day(30)}." in shown
     assert "Has premium access." in shown
     for text in (shown, desk.get(f"{ROOT}/grants").text):
         assert f"{day(30)} 23:59" in text
@@ -48,7 +48,7 @@ def test_grant_is_revoked_by_the_button_on_the_page(shop: SiteWithFakeStripe, de
     found = desk.send(action)
     assert (found.status_code, found.headers["Location"]) == (303, f"/admin/members/{ada.ref}")
     page = desk.get(f"/admin/members/{ada.ref}").text
-    assert "Complimentary membership revoked." in page
+    assert "Complimentary premium revoked." in page
     assert "/revoke" not in page
     assert (desk.send(action).status_code, desk.tell(action, {}).status_code) == (409, 409)
     assert call_in_context(shop.app, audited) == ["grant.given", "grant.revoked"]
