@@ -7,6 +7,8 @@ then or later, or when an admin says whose it is. Log lines and audit entries ne
 from __future__ import annotations
 
 import logging
+import math
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -43,6 +45,7 @@ log = logging.getLogger("church.stripe")
 KEEP_ENDED = timedelta(days=90)
 _LOAD = "billing.load_customer"
 _ATTEMPTS = 20
+_PATIENCE = 10.0  # seconds that an admin waits for a customer; the worker process loads the rest
 _NOT_PAID = frozenset({"incomplete", "incomplete_expired"})
 _NO_ACCOUNT = "No account has this email address or ref."
 
@@ -52,6 +55,13 @@ class UnknownPaymentError(NotFoundError):
 
     def __init__(self, payment_id: int) -> None:
         super().__init__(f"There is no payment {payment_id} without a member.")
+
+
+class _OutOfTimeError(UnavailableError):
+    """The customer has more than one request can load."""
+
+    def __init__(self) -> None:
+        super().__init__("The worker process loads the rest.", retry_after=None)
 
 
 # -- what Stripe reports ----------------------------------------------------------------------------------------------
@@ -146,14 +156,20 @@ def _queue_load(session: Session, customer: str) -> None:
 @jobs.handler(_LOAD)
 def load_customer(payload: dict[str, Any]) -> None:
     """Fetch and store the subscriptions and invoices of a customer that has become a member's."""
-    if not current_settings().payments:
-        return
-    customer = str(payload["customer"])
+    if current_settings().payments:
+        _load_all(str(payload["customer"]), math.inf)
+
+
+def _load_all(customer: str, seconds: float) -> None:
+    """Load the subscriptions first, which open premium. Raises _OutOfTimeError after ``seconds``."""
+    end = time.monotonic() + seconds
     found = [("subscription", "subscriptions.list", {"status": "all"}), ("invoice", "invoices.list", {})]
     for kind, method, params in found:
         try:
             for row in list_all(gateway(), method, customer=customer, **params):
                 _load(kind, row["id"])
+                if time.monotonic() >= end:
+                    raise _OutOfTimeError
         except StripeRefusedError as error:
             if not error.is_missing:
                 raise
@@ -253,7 +269,7 @@ def count_open_unmatched(session: Session) -> int:
 def assign_payment(payment_id: int, member: str, actor: Actor) -> str:
     """Give a payment, with all of its customer's, to the member with this email address or ref. Returns the ref.
 
-    They are loaded from Stripe at once, or by the worker process if Stripe does not answer. Raises UnknownPaymentError,
+    They are loaded from Stripe at once, or by the worker process if that takes long. Raises UnknownPaymentError,
     FieldErrors for ``member``, PaymentsOffError.
     """
     if not current_settings().payments:
@@ -307,11 +323,11 @@ def _find_member(session: Session, text: str) -> User:
 
 
 def _load_now(customer: str) -> None:
-    """Load the customer in this request, unless the worker process is at it already."""
+    """Load the customer in this request, as far as there is time, unless the worker process is at it already."""
     try:
         with jobs.hold_job(f"{_LOAD}:{customer}") as lease:
             if lease is not None:
-                load_customer(lease.payload)
+                _load_all(customer, _PATIENCE)
     except (UnavailableError, StripeRefusedError) as error:
         facts = {"event": "stripe.not_loaded", "reason": getattr(error, "reason", str(error))}
         log.warning("customer not loaded yet", extra=facts)

@@ -265,6 +265,19 @@ def test_payment_assigned_while_stripe_is_down_is_loaded_later(
     assert owners() == [user.id]
 
 
+def test_payment_assigned_with_many_invoices_opens_premium_and_leaves_the_rest_to_the_job(
+    at_work: Flask, paid: Obj, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Years of invoices take longer than an admin waits."""
+    user = add_user(at_work, password_hash="x")
+    monkeypatch.setattr(unmatched_payments, "_PATIENCE", 0.0)
+    billing.assign_payment(billing.list_unmatched()[0].id, user.ref, BOSS)
+    assert (owners(), stored(LedgerEntry)) == ([user.id], [])
+    assert ("billing.load_customer", "pending") in [(job.kind, job.state) for job in stored(Job)]
+    work()
+    assert len(stored(LedgerEntry)) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
