@@ -12,14 +12,14 @@ from xml.etree import ElementTree as ET
 from markdown import Markdown
 from markdown.blockparser import BlockParser
 from markdown.extensions import Extension
-from markdown.extensions.footnotes import FootnoteExtension
-from markdown.extensions.tables import TableProcessor
 from markdown.postprocessors import Postprocessor
 
 from church.services.pages.block_structure import Block, BlockReader, Kind
+from church.services.pages.footnotes import Footnotes
 from church.services.pages.highlight import Highlighter
 from church.services.pages.inline_elements import InlineElements
 from church.services.pages.link_definitions import take_definitions
+from church.services.pages.tables import Tables
 
 _TASK = re.compile(r"\[([ xX])\][ \t]+(?=\S)")
 _HTML_TAG = "church-html"
@@ -36,10 +36,10 @@ class _Note(str):
 class BlockElements(BlockParser):
     """Parses documents for ``md`` into elements. HTML is kept aside until the end, see ``RestoreHtml``."""
 
-    def __init__(self, md: Markdown, footnotes: FootnoteExtension | None) -> None:
+    def __init__(self, md: Markdown, footnotes: Footnotes | None) -> None:
         super().__init__(md)
         self._footnotes = footnotes
-        self._tables = TableProcessor(self, {"use_align_attribute": True})
+        self._tables = Tables(self)
         self._highlighter = Highlighter()
         self.html: list[str] = []
         self.written: list[str] = []
@@ -48,8 +48,11 @@ class BlockElements(BlockParser):
         """Parse a whole document."""
         self.html.clear()
         self.written.clear()
+        self._tables.forget()
         self.root = ET.Element(self.md.doc_tag)
-        self._build_all(self._read("\n".join(lines)), self.root)
+        document = self._read("\n".join(lines))
+        self._set_footnotes(document)
+        self._build_all(document, self.root)
         return ET.ElementTree(self.root)
 
     def parseChunk(self, parent: ET.Element, text: str) -> None:  # noqa: N802 - as above
@@ -59,6 +62,17 @@ class BlockElements(BlockParser):
     def _read(self, text: str) -> Block:
         has_footnotes = self._footnotes is not None
         return BlockReader(self._is_table, self._take_definitions, footnotes=has_footnotes).read(text)
+
+    def _set_footnotes(self, document: Block) -> None:
+        """Store all footnotes, also those within others: none may be added once their list is made."""
+        waiting = [document]
+        while waiting:
+            block = waiting.pop()
+            waiting += reversed(block.children)
+            if block.kind is Kind.FOOTNOTE and self._footnotes is not None:
+                note = _Note(block.info)
+                note.block = block
+                self._footnotes.setFootnote(block.info, note)
 
     def _is_table(self, header: str, delimiters: str) -> bool:
         return self._tables.test(None, f"{header}\n{delimiters}")  # type: ignore[arg-type]  # it does not use the parent
@@ -95,10 +109,6 @@ class BlockElements(BlockParser):
                 self._build_table(block, parent)
             case Kind.ADMONITION:
                 self._build_admonition(block, parent)
-            case Kind.FOOTNOTE if self._footnotes is not None:
-                note = _Note(block.info)
-                note.block = block
-                self._footnotes.setFootnote(block.info, note)
 
     def _build_list(self, block: Block, parent: ET.Element) -> None:
         is_numbered = block.mark in ".)"
@@ -175,7 +185,7 @@ class CommonMark(Extension):
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - the name that Python-Markdown calls
         """Replace the parsers of blocks and of text."""
-        footnotes = next((each for each in md.registeredExtensions if isinstance(each, FootnoteExtension)), None)
+        footnotes = next((each for each in md.registeredExtensions if isinstance(each, Footnotes)), None)
         parser = md.parser = BlockElements(md, footnotes)
         if footnotes is not None:
             footnotes.parser = parser

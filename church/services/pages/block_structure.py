@@ -85,7 +85,7 @@ _FENCE_END = re.compile(r"(`{3,}|~{3,})[ \t]*$")
 _LIST_MARK = re.compile(r"(?:[*+-]|[0-9]{1,9}[.)])(?=[ \t]|$)")
 _FOOTNOTE = re.compile(r"\[\^([^\]]+)\]:")
 _ADMONITION = re.compile(r"""!!! ?([\w-]+(?: +[\w-]+)*)(?: +"([^"]*)")?[ \t]*$""")
-_DELIMITER_ROW = re.compile(r"[|:\- \t]*-[|:\- \t]*$")
+_DELIMITER_ROW = re.compile(r"[|: \t]*+-[|:\- \t]*+$")
 _TAG_NAME = r"[A-Za-z][A-Za-z0-9-]*+"
 _ATTRIBUTE = r"""\s++[a-zA-Z_:][\w.:-]*+(?:\s*+=\s*+(?:[^\s"'=<>`]++|'[^']*+'|"[^"]*+"))?+"""
 _WHOLE_TAG = re.compile(rf"(?:<{_TAG_NAME}(?:{_ATTRIBUTE})*+\s*+/?>|</{_TAG_NAME}\s*+>)\s*$")

@@ -9,19 +9,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
 from markdown import Markdown, util
-from markdown.extensions.footnotes import FootnoteInlineProcessor
 from markdown.treeprocessors import Treeprocessor
 
+from church.services.pages.footnotes import Footnotes
 from church.services.pages.link_definitions import fold_label, unescape
 
 _MOST_DEPTH = 40  # emphasis within emphasis; marks beyond that are left out
 _MOST_TAG = 4000  # characters of a tag or the address of a link, so that unclosed ones take no time
 _MOST_LABEL = 1001  # with the brackets
+_MOST_REPEATED = 1_000_000  # characters of link definitions in a document, each counted as often as it is used
 
 _PLAIN = re.compile(r"[^\n\\`*_~\[\]!<&:]+")
 _TICKS = re.compile(r"`+")
@@ -32,6 +33,7 @@ _AUTOMAIL = re.compile(r"<([a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9][a-zA-Z0-
 _ATTRIBUTE = r"""\s++[a-zA-Z_:][\w.:-]*+(?:\s*+=\s*+(?:[^\s"'=<>`]++|'[^']*+'|"[^"]*+"))?+"""
 _TAG = re.compile(rf"<[A-Za-z][A-Za-z0-9-]*+(?:{_ATTRIBUTE})*+\s*+/?>|</[A-Za-z][A-Za-z0-9-]*+\s*+>")
 _TAG_LIKE = (("<!-->", ">"), ("<!--->", ">"), ("<!--", "-->"), ("<?", "?>"), ("<![CDATA[", "]]>"), ("<!", ">"))
+_NOTE = re.compile(r"\[\^([^\]]*)\]")
 _LABEL = re.compile(r"\[((?:[^\[\]\\]|\\.)*+)\]", re.DOTALL)
 _TITLE = r"""[ \t\n]++("(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\((?:[^()\\]|\\.)*+\))"""
 _AFTER_TARGET = re.compile(rf"(?:{_TITLE})?+[ \t\n]*+\)", re.DOTALL)
@@ -40,6 +42,9 @@ _TARGET_PART = re.compile(r"(?:[^ ()\\\x00-\x1f]|\\[!-/:-@\[-`{-~]|\\)+")
 _MOST_PARENTHESES = 32
 _TARGET_WITH_BLANKS = re.compile(r"""\([ \t]*+([^\n()<>"']+?)(?:[ \t]++("[^"\n]*+"|'[^'\n]*+'))?[ \t]*+\)""")
 _BARE_ADDRESS = re.compile(r"https?://[^\s<]+")
+_ENDS_SENTENCE = frozenset("?!.,:*_~'\"")
+_LAST_ENTITY = re.compile(r"&[A-Za-z0-9]{1,31};$")
+_MOST_ENTITY = 33
 _BEFORE_ADDRESS = re.compile(r"(?:^|[\s*_~(\"'])(https?)$")
 
 
@@ -47,6 +52,7 @@ _BEFORE_ADDRESS = re.compile(r"(?:^|[\s*_~(\"'])(https?)$")
 class _Delimiter:
     """A run of ``*``, ``_`` or ``~``. What is left of it is text between the tags that it closes and opens."""
 
+    number: int
     mark: str
     length: int
     opens: bool
@@ -69,6 +75,22 @@ class _Bracket:
     has_bracket_after: bool = False
 
 
+class _References:
+    """The link definitions of a document. A long one that is used often does not fill the memory: it is text then."""
+
+    def __init__(self, definitions: Mapping[str, tuple[str, str]]) -> None:
+        self._definitions = definitions
+        self._left = _MOST_REPEATED
+
+    def find(self, label: str) -> tuple[str, str] | None:
+        """Return address and title of the definition of ``label``."""
+        found = self._definitions.get(fold_label(label))
+        if found is None:
+            return None
+        self._left -= len(found[0]) + len(found[1])
+        return found if self._left >= 0 else None
+
+
 _Piece = str | ET.Element | _Delimiter
 KeepHtml = Callable[[str], ET.Element]
 
@@ -79,12 +101,14 @@ class InlineElements(Treeprocessor):
     def __init__(self, md: Markdown, keep_html: KeepHtml) -> None:
         super().__init__(md)
         self._keep_html = keep_html
+        self._references = _References({})
         self.links: list[tuple[str, str]] = []
         """Tags and addresses of the links and pictures in the document."""
-        self._notes = next((each for each in md.inlinePatterns if isinstance(each, FootnoteInlineProcessor)), None)
+        self._notes = next((each for each in md.registeredExtensions if isinstance(each, Footnotes)), None)
 
     def run(self, root: ET.Element) -> None:
         """Go through the tree of a document, once its blocks are known."""
+        self._references = _References(self.md.references)
         for parent in list(root.iter()):
             for child in list(parent):
                 if _is_markdown(child.tail):
@@ -107,7 +131,7 @@ class InlineElements(Treeprocessor):
         parent[at:at] = list(holder)
 
     def _read(self, text: str | None) -> ET.Element:
-        return _InlineReader(self.md, text or "", self._keep_html, self._notes).read()
+        return _InlineReader(text or "", self._references, self._keep_html, self._notes).read()
 
 
 def _is_markdown(text: str | None) -> bool:
@@ -117,8 +141,8 @@ def _is_markdown(text: str | None) -> bool:
 class _InlineReader:
     """Reads one text."""
 
-    def __init__(self, md: Markdown, text: str, keep_html: KeepHtml, notes: FootnoteInlineProcessor | None) -> None:
-        self._md = md
+    def __init__(self, text: str, references: _References, keep_html: KeepHtml, notes: Footnotes | None) -> None:
+        self._references = references
         self._keep_html = keep_html
         self._notes = notes
         self._text = text
@@ -266,7 +290,7 @@ class _InlineReader:
         opens = left and (mark != "_" or not right or before_is_mark)
         closes = right and (mark != "_" or not left or after_is_mark)
         length = end - start
-        delimiter = _Delimiter(mark, length, opens, closes, self._last_delimiter, left=length)
+        delimiter = _Delimiter(len(self._pieces), mark, length, opens, closes, self._last_delimiter, left=length)
         if self._last_delimiter is not None:
             self._last_delimiter.after = delimiter
         self._last_delimiter = delimiter
@@ -274,16 +298,16 @@ class _InlineReader:
 
     def _pair_delimiters(self, bottom: _Delimiter | None) -> None:
         """Pair the delimiters after ``bottom``, and forget them."""
-        bottoms: dict[tuple[str, bool, int], _Delimiter | None] = {}
+        bottoms: dict[tuple[str, bool, int], int] = {}  # there is no opener before these
         closer = self._first_after(bottom)
         while closer is not None:
             if not closer.closes:
                 closer = closer.after
                 continue
             key = (closer.mark, closer.opens, closer.length % 3)
-            opener = _find_opener(closer, bottom, bottoms.get(key, bottom))
+            opener = _find_opener(closer, bottom, bottoms.get(key, 0))
             if opener is None:
-                bottoms[key] = closer.before
+                bottoms[key] = closer.number
                 after = closer.after
                 if not closer.opens:
                     self._forget(closer)
@@ -341,9 +365,9 @@ class _InlineReader:
     def _footnote(self) -> tuple[ET.Element, int] | None:
         if self._notes is None:
             return None
-        match = self._notes.getCompiledRegExp().match(self._text, self._at, self._at + _MOST_LABEL)
-        element = self._notes.handleMatch(match, self._text)[0] if match else None
-        return (element, match.end()) if match and isinstance(element, ET.Element) else None
+        match = _NOTE.match(self._text, self._at, self._at + _MOST_LABEL)
+        element = self._notes.refer(match[1]) if match else None
+        return (element, match.end()) if match and element is not None else None
 
     def _open_bracket(self, mark: str, *, is_image: bool) -> None:
         if self._brackets:
@@ -410,7 +434,7 @@ class _InlineReader:
             return None
         else:
             name = self._text[opener.position : close]
-        found = self._md.references.get(fold_label(name))
+        found = self._references.find(name)
         return (*found, end) if found is not None else None
 
 
@@ -428,9 +452,9 @@ def _is_punctuation(character: str) -> bool:
     return character in _PUNCTUATION or (character > "\x7f" and unicodedata.category(character)[0] in "PS")
 
 
-def _find_opener(closer: _Delimiter, bottom: _Delimiter | None, limit: _Delimiter | None) -> _Delimiter | None:
+def _find_opener(closer: _Delimiter, bottom: _Delimiter | None, limit: int) -> _Delimiter | None:
     opener = closer.before
-    while opener is not None and opener is not bottom and opener is not limit:
+    while opener is not None and opener is not bottom and opener.number >= limit:
         if opener.mark == closer.mark and opener.opens:
             either_is_both = opener.closes or closer.opens
             is_odd = either_is_both and closer.length % 3 and not (opener.length + closer.length) % 3
@@ -459,16 +483,18 @@ def _end_of_target(text: str, at: int, most: int) -> int:
 
 def _trim_address(address: str) -> str:
     """Leave out what ends the sentence rather than the address: punctuation, and a bracket that is not of a pair."""
-    while address:
-        shorter = address.rstrip("?!.,:*_~'\"")
-        if shorter.endswith(")") and shorter.count(")") > shorter.count("("):
-            shorter = shorter[:-1]
-        elif shorter.endswith(";") and (entity := re.search(r"&[A-Za-z0-9]{1,31};$", shorter)):
-            shorter = shorter[: entity.start()]
-        if shorter == address:
+    end, unpaired = len(address), address.count(")") - address.count("(")
+    while end:
+        last = address[end - 1]
+        if last in _ENDS_SENTENCE:
+            end -= 1
+        elif last == ")" and unpaired > 0:
+            end, unpaired = end - 1, unpaired - 1
+        elif last == ";" and (entity := _LAST_ENTITY.search(address, max(0, end - _MOST_ENTITY), end)):
+            end = entity.start()
+        else:
             break
-        address = shorter
-    return address
+    return address[:end]
 
 
 def _amp(text: str) -> util.AtomicString:

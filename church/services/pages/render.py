@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("church.pages")
 
 _RESERVED = {0x02: None, 0x03: None}
-_TITLE = re.compile(r"#[ \t]+(.*?)(?:[ \t]+#+)?")
 
 
 class RenderError(Exception):
@@ -126,9 +125,10 @@ def _make_engine(*, with_ids: bool = True) -> Markdown:
     import markdown  # noqa: PLC0415 - loaded when the first page is rendered
 
     from church.services.pages.block_elements import CommonMark  # noqa: PLC0415 - as above
+    from church.services.pages.footnotes import Footnotes  # noqa: PLC0415 - as above
 
     return markdown.Markdown(
-        extensions=[*(("toc", "footnotes") if with_ids else ()), CommonMark()],
+        extensions=[*(("toc", Footnotes()) if with_ids else ()), CommonMark()],
         extension_configs={"toc": {"marker": "", "slugify": _slugify}} if with_ids else {},
         output_format="html",
     )
@@ -189,10 +189,11 @@ def _without_title(page: Page) -> str:
     """Drop a first heading that repeats the title, which the template shows already."""
     source = _prepare(page.source)
     first, _, rest = source.lstrip("\n").partition("\n")
-    title = unicodedata.normalize("NFC", page.title)
-    if match := _TITLE.fullmatch(first.strip()):
-        return rest if " ".join(match[1].split()) == title else source
-    return source
+    mark, _, text = first.strip().replace("\t", " ").partition(" ")
+    open_end = text.rstrip("#")
+    text = open_end if open_end.endswith(" ") else text
+    is_title = mark == "#" and " ".join(text.split()) == unicodedata.normalize("NFC", page.title)
+    return rest if is_title else source
 
 
 def _toc(tokens: list[Any]) -> tuple[TocEntry, ...]:

@@ -91,23 +91,35 @@ def _peertube(host: str, parts: SplitResult) -> VideoLink | None:
 
 # -- frames, before the cleaner removes them ------------------------------------------------------------------------
 
-_FRAME = re.compile(r"""<iframe\b((?:[^>"']|"[^"]*"|'[^']*')*)>(?:[^<]*</iframe\s*>)?""", re.IGNORECASE)
+_FRAME = re.compile(r"""<iframe\b((?:[^>"']|"[^"]*"|'[^']*')*+)>""", re.IGNORECASE)
+_FRAME_BEGIN = re.compile(r"<iframe\b", re.IGNORECASE)
+_FRAME_END = re.compile(r"[^<]*</iframe\s*>", re.IGNORECASE)
+_MOST_TAG = 4000  # characters, so that frames whose tag has no end take no time
 _ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 
 
 def replace_frames(markup: str) -> str:
     """Replace players of videos in frames by links in paragraphs of their own; other frames stay, to be removed."""
-    return _FRAME.sub(_replace_frame, markup) if "<iframe" in markup.lower() else markup
+    pieces: list[str] = []
+    done = 0
+    for begin in _FRAME_BEGIN.finditer(markup):
+        frame = _FRAME.match(markup, begin.start(), begin.start() + _MOST_TAG) if begin.start() >= done else None
+        if frame is None:
+            continue
+        end = _FRAME_END.match(markup, frame.end()) or frame
+        pieces += [markup[done : frame.start()], _replace_frame(frame, markup[frame.start() : end.end()])]
+        done = end.end()
+    return "".join([*pieces, markup[done:]])
 
 
-def _replace_frame(frame: re.Match[str]) -> str:
+def _replace_frame(frame: re.Match[str], written: str) -> str:
     attributes = {
         found[1].lower(): html.unescape(found[2] or found[3] or found[4] or "")
         for found in _ATTRIBUTE.finditer(frame[1])
     }
     video = recognise_video(attributes.get("src", ""))
     if video is None:
-        return frame[0]
+        return written
     title = f' title="{html.escape(attributes["title"])}"' if attributes.get("title") else ""
     return f'<p><a href="{html.escape(video.address)}"{title}>{html.escape(video.address)}</a></p>'
 

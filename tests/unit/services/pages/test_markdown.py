@@ -163,3 +163,62 @@ def test_fragment_follows_the_same_rules_without_ids() -> None:
 def test_markdown_made_to_take_long_is_rendered_in_little_time(unit: str) -> None:
     # With an engine whose time grows with the square of the text, several of these take minutes.
     assert render_body("x\n" + unit * (24_000 // len(unit))).text
+
+
+_LONG = 60_000  # characters, of which a time that grew with their square would be minutes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("a|b\n|" + "-" * _LONG + "x", id="row-of-delimiters"),
+        pytest.param("# a" + " " * _LONG + "b", id="heading"),
+        pytest.param("http://a" + "&a;" * (_LONG // 3), id="address"),
+        pytest.param("[^1]: x\n\n" + "[^1] " * (_LONG // 5), id="footnote"),
+        pytest.param("`a`|" * (_LONG // 4) + "\n---|", id="table-of-code"),
+        pytest.param("a_b*c**d~~" * (_LONG // 10), id="emphasis"),
+        pytest.param("<iframe \" ' " * (_LONG // 12), id="frames"),
+    ],
+)
+def test_page_of_one_construct_repeated_is_rendered(body: str) -> None:
+    assert "The start." in render_body(f"The start.\n\n{body}").text
+
+
+def test_link_definition_long_and_often_used_does_not_multiply_the_page() -> None:
+    html = str(render_body(f"[a]: /{'u' * 20_000}\n\n" + "[a] " * 1000 + "\n\n[b]\n\n[b]: /b").html)
+    assert html.count('href="/uuu') > 10
+    assert len(html) < 2_000_000
+
+
+def test_table_wide_and_long_with_short_rows_does_not_multiply_the_page() -> None:
+    assert len(str(render_body(f"{'|a' * 2000}|\n{'|-' * 2000}|\n" + "|b\n" * 2000).html)) < 4_000_000
+    assert "<td>b</td>\n<td></td>" in str(render_body("|a|b|\n|-|-|\n|b\n").html)
+
+
+@pytest.mark.parametrize(
+    ("row", "cells"),
+    [
+        ("a|b", ["a", "b"]),
+        ("`a|b`|c", ["<code>a|b</code>", "c"]),
+        ("``a`|b``|c", ["<code>a`|b</code>", "c"]),
+        ("\\`a|b`", ["`a", "b`"]),
+        ("a\\|b|c", ["a|b", "c"]),
+        ("`a|b", ["`a", "b"]),
+    ],
+)
+def test_table_row_is_cut_at_pipes_outside_of_code(row: str, cells: list[str]) -> None:
+    html = str(render_body(f"x|y\n-|-\n{row}").html)
+    assert re.findall(r"<td>(.*?)</td>", html) == cells
+
+
+def test_footnote_within_a_footnote_has_its_place_in_the_list() -> None:
+    html = str(render_body("a[^1] b[^2] c[^3]\n\n[^1]: x\n\n    [^2]: inner\n\n[^3]: z").html)
+    assert re.findall(r'<li id="fn:(\d)">', html) == ["1", "2", "3"]
+    assert "inner" in html
+
+
+def test_footnote_referred_to_again_gets_an_id_for_each_reference() -> None:
+    html = str(render_body("a[^1] b[^x]\n\nc[^1]\n\n[^x]: y\n[^1]: z").html)
+    assert re.findall(r'<sup id="([^"]+)"', html) == ["fnref:1", "fnref:x", "fnref2:1"]
+    assert re.findall(r"#fn:\w\">(\d)</a>", html) == ["2", "1", "2"]
+    assert {"#fnref:1", "#fnref2:1"} <= set(re.findall(r'href="([^"]+)"', html))
