@@ -43,6 +43,12 @@ _RULE = "---"
 _OTHER_RULES = {"+++": "this one is TOML; ", ";;;": "this one is JSON; ", "{": "this one is JSON; "}
 _FIELDS = ("title", "summary", "date", "access", "tags", "draft")
 _STRICT = ("access", "draft")  # a slip in these may open a page
+# Lines that somebody meant as a field: within the text of another one, or below the front matter.
+_SWALLOWED = re.compile(r"""\s*["']?(access|draft)["']?\s*[:=\uff1a]""")
+_BELOW = re.compile(r"""\s*["']?(access["']?\s*:\s*["']?(?:members|premium)|draft["']?\s*:\s*["']?(?:true|yes|on))\b""")
+_LINE_ENDS = re.compile("[\n\x85\u2028\u2029]")
+_AFTER_NAME = re.compile("[:=,;|>\u2013\u2014\uff0c\uff1a\uff1b]")
+_MOST_BELOW = 60  # lines
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _MOMENT = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -120,7 +126,9 @@ def parse_page(stamp: FileVersion, data: bytes) -> Page:
     """Parse the content of a file. Raises InvalidPageError with the reason why it is not a page."""
     slug = make_slug(stamp.path)
     header, body = _split(_decode(data))
-    front = _check(_load(header))
+    fields = _load(header)
+    front = _check(fields)
+    _check_lines(header, fields)
     updated = read_time(stamp.mtime_ns)
     return Page(
         stamp=stamp,
@@ -168,6 +176,8 @@ def _split(text: str) -> tuple[str, str]:
         raise InvalidPageError(f"front matter: more than {_MAX_HEADER} characters")
     if _begins_with_fields(body):
         raise InvalidPageError("front matter: there are two blocks of it; keep one")
+    if line := _find_field_below(body):
+        raise InvalidPageError(f"front matter: `{line}` is below its closing line of ---; move it up")
     return header, body.strip("\n")
 
 
@@ -185,6 +195,17 @@ def _begins_with_fields(body: str) -> bool:
         return False
     names = {squash_name(name) for name in re.findall(r"^([^\s:#][^:\n]{0,60}):", header, re.MULTILINE)}
     return bool(names & {*_FIELDS, "published", "visibility", "status"})
+
+
+def _find_field_below(body: str) -> str | None:
+    """Return a line that should hide the page, of the lines of ``name: value`` with which the text begins."""
+    for line in body.lstrip("\n").split("\n")[:_MOST_BELOW]:
+        text = line.strip()
+        if found := _BELOW.match(line):
+            return found[1]
+        if text.strip("-.") and not text.startswith(("#", "<!--")) and not re.match(r"""[\w"'.-]+\s*:""", text):
+            return None
+    return None
 
 
 def _load(header: str) -> dict[str, Value]:
@@ -224,13 +245,24 @@ def _check(fields: dict[str, Value]) -> _FrontMatter:
 def _check_names(fields: dict[str, Value]) -> None:
     """Refuse names that are nearly ours, and ours at a deeper level: `acces: premium` must not make a page public."""
     for name in fields.keys() - set(_FIELDS):
-        word = squash_name(name)
+        head = _AFTER_NAME.split(name, maxsplit=1)[0]
+        word = squash_name(head) if squash_name(head) in _STRICT else squash_name(name)
         close = get_close_matches(word, _FIELDS, n=1, cutoff=0.82)
         close += [strict for strict in _STRICT if is_slip(word, strict)]
         if close:
             raise InvalidPageError(f"{name[:60]}: unknown name in front matter; did you mean {close[0]}?")
     for path in _deeper(fields):
         raise InvalidPageError(f"{path[:100]}: counts only at the start of a line; move it there, or rename it")
+
+
+def _check_lines(header: str, fields: dict[str, Value]) -> None:
+    """Refuse a line such as `access: premium` that is only a part of the text of another field."""
+    for number, line in enumerate(_LINE_ENDS.split(header), 2):
+        found = _SWALLOWED.match(line)
+        if found is not None and found[1] not in fields:
+            raise InvalidPageError(
+                f"{found[1]}: line {number} is text of the field above it; begin the line with `{found[1]}: `"
+            )
 
 
 def _deeper(value: Value, path: str = "") -> Iterator[str]:

@@ -170,9 +170,16 @@ _HIDDEN_BY: dict[str, Callable[[frozenset[str]], bool]] = {
 _OFTEN_MISTYPED = ("visibility", "private", "password", "unlisted", "protected", "premium", "membersonly", "published")
 
 
+# Cyrillic and Greek letters that look like Latin ones.
+_LOOK_ALIKES = str.maketrans(
+    "\u0430\u0501\u0435\u0441\u0455\u0442\u0433\u0456\u043e\u0440\u0443\u03b1\u03bf\u03c1\u03f2\u03c4\u03b9",
+    "adecstriopyaopcti",
+)
+
+
 def squash_name(name: str) -> str:
     """Return ``name`` in small letters, without accents, blanks and signs."""
-    letters = unicodedata.normalize("NFKD", name.casefold())
+    letters = unicodedata.normalize("NFKD", name.casefold()).translate(_LOOK_ALIKES)
     return "".join(letter for letter in letters if letter.isalnum())
 
 
@@ -208,6 +215,8 @@ def _judge(path: str, value: Value) -> str | None:
         return None
     container, _, name = path.rpartition(".")
     word = squash_name(name)
+    if container and word in PUBLISH_DATES:
+        return f"{path[:60]}: counts only at the start of a line; move it there, or remove it"
     rule = _RULES.get(word) or ("shows" if squash_name(container) == "build" and word == "list" else None)
     if rule is None:
         rule = _RULES.get(word.removeprefix("is")) or next(

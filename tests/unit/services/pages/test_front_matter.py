@@ -136,6 +136,35 @@ def test_parse_page_refuses_front_matter_that_can_be_read_in_two_ways(lines: str
     assert reason in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("summary: >\n  Of the bells.\n  access: premium", "access: line 5 is text of the field above"),
+        ("summary: Of the bells.\n  access:premium", "access: line 4 is text"),
+        ('summary: "One.\n  draft: true\n  Two."', "draft: line 4 is text"),
+        ("access:premium:", "did you mean access"),
+        ("draft=true: yes", "did you mean draft"),
+        ("access \u2014 premium: yes", "did you mean access"),
+        ("\u0430\u0441\u0441\u0435ss: premium", "did you mean access"),  # four Cyrillic letters
+        ("---\naccess: premium", "`access: premium` is below"),
+        ("summary: |\n---\ntags: a\ndraft: true", "`draft: true` is below"),
+        ("---\n\n---\n  access: members", "`access: members` is below"),
+        ("params:\n  publishDate: 2099-01-01", "params.publishDate: counts only"),
+    ],
+)
+def test_parse_page_refuses_a_line_that_hides_the_page_nowhere(lines: str, reason: str) -> None:
+    with pytest.raises(InvalidPageError) as refused:
+        parsed(f"---\ntitle: Hi\n{lines}\n---\ntext\n")
+    assert reason in str(refused.value)
+
+
+def test_parse_page_accepts_text_about_access() -> None:
+    body = "Access: by bus.\n\naccess: premium is a level.\n\n---\n\ndraft: true"
+    page = parsed(f"---\ntitle: Access\nsummary: 'Draft: true'\n# access: premium\n---\n\nSee here:\n\n{body}\n")
+    assert page.access == "public"
+    assert not page.draft
+
+
 def test_parse_page_keeps_text_that_yaml_makes_numbers_of() -> None:
     page = parsed(
         "---\ntitle: 1.10\nsummary: 12:30:00\n"
