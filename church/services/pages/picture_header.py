@@ -12,7 +12,7 @@ _MOST_SEGMENTS = 200  # of a JPEG, before its frame
 _ROTATED = range(5, 9)  # orientations of Exif that swap width and height, as browsers do
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _SVG_BEGIN = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[[^\]]*\])?[^>]*>)\s*)*<svg\b([^>]*)>",
+    rb"(?:\xef\xbb\xbf)?\s*+(?:(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[[^\]]*\])?[^>]*>)\s*+)*+<svg\b([^>]*)>",
     re.DOTALL,
 )
 _SVG_LENGTH = rb"""(?:^|\s)%s\s*=\s*["']\s*([0-9]{1,5}(?:\.[0-9]+)?)(?:px)?\s*["']"""

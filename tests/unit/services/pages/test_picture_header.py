@@ -29,6 +29,7 @@ SVG = b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- a > b -->\n<!DOCTYPE svg>\n<svg 
         (SVG, PictureHeader("image/svg+xml", 30, 20)),
         (b'<svg viewBox="0 0 60,40" width="100%">', PictureHeader("image/svg+xml", 60, 40)),
         (b"<svg>", PictureHeader("image/svg+xml")),
+        (b"<!-- a -->\n" * 2000 + b"<svg>", PictureHeader("image/svg+xml")),
     ],
 )
 def test_header_of_each_kind_has_type_and_size_as_shown(data: bytes, header: PictureHeader) -> None:
@@ -40,6 +41,7 @@ def test_header_of_each_kind_has_type_and_size_as_shown(data: bytes, header: Pic
     [
         b"",
         b"<html><svg width='1' height='1'>",
+        b"<!---->" * 2000,  # could be one comment or any number
         b"<script>alert(1)</script>",
         b"%PDF-1.7",
         b"\0\0\0\x1cftypheic" + bytes(40),
