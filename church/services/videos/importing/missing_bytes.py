@@ -73,12 +73,14 @@ def _read_matroska(stream: BinaryIO, size: int) -> int | None:
     end = at + length
     if end > size:
         return end
-    while at < end:
+    for _ in range(_MAX_PARTS):
+        if at >= end:
+            return size
         name, length, body = _read_element(stream, at)
         if name not in _IN_SEGMENT or length is None:
             return None
         at = body + length
-    return size
+    return None
 
 
 def _read_element(stream: BinaryIO, at: int) -> tuple[int, int | None, int]:

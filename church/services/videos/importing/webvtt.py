@@ -10,14 +10,14 @@ import re
 
 _SIGNATURE = re.compile(r"WEBVTT([ \t]|$)")
 _COMMENT = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
-_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{3})"
+_TIME = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})[.,](\d{3})"
 _TIMES = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}([ \t].*)?", re.ASCII)
 _BROWSERS_READ = re.compile(
     r"[ \t]*(\d{2,}:)?\d\d:\d\d\.\d{3}[ \t]*-->[ \t]*(\d{2,}:)?\d\d:\d\d\.\d{3}([ \t].*)?", re.ASCII
 )
 _ROUGH_TIME = r"\d+:\d\d(?::\d\d)?(?:[.,]\d+)?"
 _ROUGH_TIMES = re.compile(rf"\s*{_ROUGH_TIME}\s*(?:[-=>\u2013\u2014\u2192]+|,)\s*{_ROUGH_TIME}\s*", re.ASCII)
-_SUBRIP_STYLE = re.compile(r"\{\\[^}]*\}")  # {\an8}: at the top
+_SUBRIP_STYLE = re.compile(r"\{\\[^{}]*\}")  # {\an8}: at the top
 _MAX_QUOTE = 40
 _BETWEEN, _BEFORE_TIMES, _IN_CUE, _IN_COMMENT = range(4)  # where a line is
 

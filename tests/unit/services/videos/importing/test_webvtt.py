@@ -63,6 +63,8 @@ def test_captions_with_other_times_are_converted(text: str, expected: str) -> No
         (f"WEBVTT\n\n{CUE}\n2\n00:05.000 -> 00:06.000\nB\n", "Line 7"),
         (f"1\n{CUE}\n2\n00:05,000 --> later\nB\n", "Line 6: “00:05,000 --> later”"),
         ("0:00:01.000,0:00:03.000\nAhoy\n", "Line 1"),
+        (f"WEBVTT\n\n{'9' * 5000}:00:01.000 --> 00:00:02.000\n", "Line 3"),
+        ("{\\" * 200_000, "nothing in it has a time"),
         (f"WEBVTT\n\n{CUE}\n{'x' * 50} --> y\n", f"Line 6: “{'x' * 40}…”"),
     ],
 )
