@@ -6,6 +6,7 @@ signed out, and pages that need a sign-in answer 503 (``known_viewer``, ``insist
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -22,7 +23,7 @@ from church.web.session_cookie import SessionCookie
 _BEARER = "bearer eyj"  # every JSON Web Token begins with this: base64 of {"
 _SINCE = "since"
 _NEXT = "next"
-_MAX_NEXT = 2000  # characters; a cookie has 4096 bytes
+_MAX_NEXT = 2000  # characters as the cookie has them, which has 4096 bytes
 
 
 def viewer() -> SignedIn | None:
@@ -89,7 +90,7 @@ def start_browser_session(token: str) -> None:
 
 def remember_page(address: str) -> None:
     """Remember the page that this browser came for, until its account is signed in and confirmed."""
-    if address and len(address) <= _MAX_NEXT:
+    if address and len(json.dumps(address)) <= _MAX_NEXT:
         session[_NEXT] = address
 
 

@@ -176,6 +176,13 @@ def test_page_asked_for_is_never_on_another_site(app: Flask) -> None:
     assert browser.submit(f"/auth/verify/{token}?next=//evil.example").location == "/auth/login"
 
 
+def test_page_asked_for_too_long_for_the_cookie_does_not_cost_the_sign_in(app: Flask) -> None:
+    add_user(app, "eve@church.example", verified=False)
+    browser = Browser(app)
+    browser.submit("/auth/login", {**FORM, "next": "/" + "".join(map(chr, range(0x4E00, 0x4E00 + 1900)))})
+    assert browser.get("/auth/account").status_code == 200
+
+
 def test_page_asked_for_opens_after_a_password_reset(app: Flask) -> None:
     add_user(app, "eve@church.example")
     browser = Browser(app)
