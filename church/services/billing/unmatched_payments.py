@@ -123,9 +123,10 @@ def settle_customer(session: Session, customer: str) -> None:
 @register_confirmation
 def match_confirmed(session: Session, user: User) -> None:
     """Give an account the payments of the address that it confirms, in the transaction that confirms it."""
-    if user.email_key is None or user.deleted_at is not None:
+    key = owners.address_key(user.email)  # its own may be one of an earlier release, which is that of another inbox
+    if key is None or user.deleted_at is not None:
         return
-    query = select(UnmatchedPayment.stripe_customer).where(UnmatchedPayment.email_key == user.email_key)
+    query = select(UnmatchedPayment.stripe_customer).where(UnmatchedPayment.email_key == key)
     for customer in session.scalars(query.distinct()).all():
         _match(session, customer, user)
 

@@ -51,9 +51,14 @@ def address_key(email: str | None) -> str | None:
 
 
 def find_confirmed(session: Session, email: str | None) -> User | None:
-    """Find the account that has confirmed the address, in the caller's transaction."""
+    """Find the account that has confirmed the address, in the caller's transaction.
+
+    An account with a key of an earlier release may be found by an address that is another inbox: that is not enough.
+    """
     user = accounts.find_by_address(session, accounts.try_parse_address(email)) if email else None
-    return user if user is not None and user.verified_at is not None and user.deleted_at is None else None
+    if user is None or user.verified_at is None or user.deleted_at is not None:
+        return None
+    return user if address_key(user.email) == address_key(email) else None
 
 
 def find_owner_by_address(email: str | None) -> int | None:

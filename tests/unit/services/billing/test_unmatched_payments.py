@@ -162,6 +162,20 @@ def test_account_that_confirms_another_address_gets_nothing(at_work: Flask, paid
     assert (stored(Customer), len(stored(UnmatchedPayment))) == ([], 1)
 
 
+def test_account_with_a_key_of_an_earlier_release_gets_no_payment_of_another_inbox(
+    at_work: Flask, stripe_objects: FakeStripe
+) -> None:
+    """An earlier release folded both addresses to one key, which an account keeps whose own key is taken."""
+    user = add_user(at_work, "ann@stra\u00dfe.example", email_key="ann@strasse.example", password_hash="x")
+    keep(stripe_objects.subscription(stripe_objects.customer(None)), "ann@strasse.example")
+    unmatched_payments.tidy_payments({})
+    with db.write() as session:
+        unmatched_payments.match_confirmed(session, user)
+    assert (stored(Customer), len(stored(UnmatchedPayment))) == ([], 1)
+    keep(stripe_objects.subscription(stripe_objects.customer(None)), "Ann@xn--strae-oqa.example")
+    assert [row.user_id for row in stored(Customer)] == [user.id]
+
+
 def test_account_that_confirmed_at_the_same_moment_gets_the_payment(at_work: Flask, stripe_objects: FakeStripe) -> None:
     """Between the look-up and the list: the list looks once more, and so does the nightly job."""
     user = add_user(at_work, EMAIL, password_hash="x")
