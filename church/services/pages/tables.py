@@ -27,7 +27,8 @@ class Tables(TableProcessor):
 
     def _build_row(self, row: str, parent: ET.Element, align: Sequence[str | None]) -> None:
         self._left -= len(align)
-        super()._build_row(row, parent, align if self._left >= 0 else align[: row.count("|") + 1])
+        shown = align if self._left >= 0 else align[: row.count("|") + 1]
+        super()._build_row(row, parent, shown)  # type: ignore[misc]  # the stubs leave it out
 
     def _split(self, row: str) -> list[str]:
         """Split a row at its pipes, but for those in code: between two runs of the same number of backticks."""
