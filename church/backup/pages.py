@@ -20,6 +20,8 @@ from church.lib.links import LEADS_OUT, check_folder_link, is_inside
 _LEADS_NOWHERE = "a link that leads nowhere"
 _NO_FILE = "neither a file nor a folder"
 _BAD_NAME = "no restore accepts a backslash in a name"
+_MOST_FOLDERS = 200
+_TOO_DEEP = f"more than {_MOST_FOLDERS} folders within each other"
 _GONE = "removed while the backup was made"
 _REPLACED = {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}
 
@@ -74,14 +76,22 @@ def _walk(root: str, under: str, linked: set[str], closed: list[str]) -> Iterato
                     yield path, LEADS_OUT
             elif entry.is_symlink() and entry.name.startswith("."):
                 continue
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 reason = check_folder_link(root, path, linked) if entry.is_symlink() else None
+                reason = _TOO_DEEP if path.count("/") >= _MOST_FOLDERS else reason
                 if reason:
                     yield path, reason
                 else:
                     yield from _walk(root, path, linked, closed)
             else:
                 yield path, _BAD_NAME if "\\" in path else _check_file(root, real)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself: ``_check_file`` says so
+        return False
 
 
 def _check_file(root: str, real: str) -> str | None:

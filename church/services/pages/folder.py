@@ -169,11 +169,16 @@ def _walk_folder(root: str, under: str, linked: set[str]) -> Iterator[tuple[str,
         path = f"{under}/{entry.name}".lstrip("/")
         if entry.name.startswith("."):
             continue
-        if entry.is_symlink() and entry.is_dir():
+        try:
+            is_folder = entry.is_dir()
+        except OSError as error:  # such as a link to itself
+            yield path, _read_problem(path, error)
+            continue
+        if entry.is_symlink() and is_folder:
             if reason := check_folder_link(root, path, linked):
                 yield path, FileProblem(path, reason)
                 continue
-        elif not entry.is_dir():
+        elif not is_folder:
             if entry.name.endswith(".md"):
                 yield path, _stat(root, entry, path)
             continue

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from church.backup import BackupError, LeftOut, backup, restore, sqlite
+from church.backup.pages import copy_pages
 from church.config import Settings
 from church.database.engines import sqlite_path
 from church.database.migrations import head_revision
@@ -75,6 +76,19 @@ def test_backup_leaves_out_links_and_the_instance(site: Settings, tmp_path: Path
     backup(inside, tmp_path / "b.tar.gz")
     with tarfile.open(tmp_path / "b.tar.gz") as archive:
         assert archive.getnames() == ["manifest.json", "database.sqlite", "content/page.md"]
+
+
+def test_backup_names_links_to_themselves_and_folders_without_an_end(site: Settings, tmp_path: Path) -> None:
+    (site.content / "loop").symlink_to("loop")
+    (site.content / "loop.md").symlink_to("loop.md")
+    (site.content / ("d/" * 201)).mkdir(parents=True)
+    copied = copy_pages(site.content, tmp_path / "stage", ())
+    assert copied.names == ["content/page.md"]
+    assert {left.path[:7]: left.reason for left in copied.left_out} == {
+        "loop": "a link that leads nowhere",
+        "loop.md": "a link that leads nowhere",
+        "d/d/d/d": "more than 200 folders within each other",
+    }
 
 
 def test_backup_has_the_pages_that_are_links_within_the_folder(site: Settings, tmp_path: Path) -> None:

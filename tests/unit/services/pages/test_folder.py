@@ -79,6 +79,16 @@ def test_scan_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(("name", "target"), [("x.md", "x.md"), ("x", "x"), ("x", "page.md/y"), ("x", "z" * 300)])
+def test_scan_link_that_leads_nowhere_leaves_the_other_pages(tmp_path: Path, name: str, target: str) -> None:
+    write_page(tmp_path, "page")
+    (tmp_path / name).symlink_to(target)
+    library = look(tmp_path)
+    assert slugs(library) == ["page"]
+    assert [problem.path for problem in library.problems] == [name]
+    assert library.problems[0].reason.startswith("cannot be read: ")
+
+
 def test_scan_serves_pages_that_are_links_within_the_folder(tmp_path: Path) -> None:
     """As Kubernetes lays out a ConfigMap: names at the top lead through ..data to the files of one version."""
     write_page(tmp_path, "..2026_11_01/about")
