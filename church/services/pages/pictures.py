@@ -6,6 +6,7 @@ import hashlib
 import os
 import posixpath
 import stat
+import time
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ ADDRESS = "/pictures/"
 MAX_BYTES = 32 * 1024 * 1024
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg")
 _MOST_CHARACTERS = 500
+_MOST_LISTED = 100  # folders
+_SETTLED = 2_000_000_000  # ns; a folder that has just changed may change again without another mtime
 _MOST_PIXELS = 100_000  # of one side; larger values are a mistake
 
 
@@ -109,11 +112,21 @@ def is_valid_path(path: str) -> bool:
     return has_name and is_text and path.lower().endswith(_SUFFIXES)
 
 
+@dataclass(frozen=True)
+class _Listing:
+    """The names in a folder, by their composed form and without case."""
+
+    changed: tuple[int, int]
+    composed: dict[str, str]
+    folded: dict[str, str]
+
+
 class PictureFolder:
     """The pictures of one content folder. Its methods wait for the disk: call them off the hub."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._listed: dict[str, _Listing] = {}
 
     def find(self, page_path: str, reference: str) -> FoundPicture | None:
         """Find the picture that a page's ``src`` means; None if it means an address elsewhere. Raises PictureError."""
@@ -161,16 +174,32 @@ class PictureFolder:
         except (OSError, ValueError) as error:
             raise PictureError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
+    def _list(self, folder: str) -> _Listing:
+        """List a folder, once for each change of it: a page may miss thousands of pictures."""
+        where = os.path.join(self._root, folder)
+        status = os.stat(where)
+        changed = (status.st_mtime_ns, status.st_ino)  # a link may lead to another folder by now
+        listed = self._listed.get(folder)
+        if listed is None or listed.changed != changed:
+            names = os.listdir(where)
+            composed = {unicodedata.normalize("NFC", name): name for name in reversed(names)}
+            listed = _Listing(changed, composed, {name.casefold(): name for name in reversed(names)})
+            if time.time_ns() - status.st_mtime_ns > _SETTLED:
+                if len(self._listed) >= _MOST_LISTED:
+                    self._listed.clear()
+                self._listed[folder] = listed
+        return listed
+
     def _locate(self, path: str) -> str:
         """Return the path as the disk writes it: macOS decomposes letters, and so do files that come from there."""
         if os.path.lexists(os.path.join(self._root, path)):
             return path
         found = ""
         for segment in path.split("/"):
-            names = os.listdir(os.path.join(self._root, found))
-            name = next((name for name in names if unicodedata.normalize("NFC", name) == segment), None)
+            listed = self._list(found)
+            name = listed.composed.get(segment)
             if name is None:
-                similar = next((name for name in names if name.casefold() == segment.casefold()), None)
+                similar = listed.folded.get(segment.casefold())
                 hint = f"; did you mean {similar}?" if similar else ""
                 raise PictureError(f"there is no such file{hint}")
             found = f"{found}/{name}".lstrip("/")

@@ -107,6 +107,17 @@ def test_picture_with_a_decomposed_name_is_found_by_the_composed_one(tmp_path: P
     assert found.version.path == unicodedata.normalize("NFC", "größe/über.png")
 
 
+def test_picture_that_comes_into_a_listed_folder_is_found(tmp_path: Path) -> None:
+    """A folder is listed once for all pictures that it misses, until it changes."""
+    folder, name = PictureFolder(tmp_path), unicodedata.normalize("NFD", "\u00e9.png")
+    put(tmp_path, "other.png")
+    os.utime(tmp_path, (1_700_000_000, 1_700_000_000))
+    for missing in ("\u00e9.png", "m.png"):
+        assert folder.look(missing).stamp is None
+    put(tmp_path, name)
+    assert folder.look("\u00e9.png").stamp is not None
+
+
 def test_size_that_the_author_wrote_stays(tmp_path: Path) -> None:
     put(tmp_path, "guide/a.png")
     (picture,) = attributes_of(render(tmp_path, '<img src="a.png" width="15">').html, "img")
