@@ -32,12 +32,13 @@ class PictureUse:
             pages = (*library.pages, *library.unpublished)
             self._shown = {page.stamp: self._shown[page.stamp] for page in pages if page.stamp in self._shown}
             self._pages, self._version = {}, library.version
-        if path not in self._pages:
+        found = self._pages  # another greenlet may begin a newer library while this one renders
+        if path not in found:
             # However the path is written, with %20, an entity or decomposed letters: this word of it is the same.
             word = max(_WORD.findall(path.rpartition("/")[2]), key=len, default="")
             candidates = [page for page in (*library.pages, *library.unpublished) if word in page.source]
-            self._pages[path] = tuple(page for page in candidates if path in self._shown_by(page))
-        return self._pages[path]
+            found[path] = tuple(page for page in candidates if path in self._shown_by(page))
+        return found[path]
 
     def _shown_by(self, page: Page) -> frozenset[str]:
         if page.stamp not in self._shown:
