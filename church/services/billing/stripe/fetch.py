@@ -174,7 +174,7 @@ class Fetcher:
         if self._has_open_invoice(found) and not _is_due(latest):
             self._add_invoice(latest)
         if self._must_ask(stripe_id, make_basis(found)):
-            renewal = self._renewals.fetch(found, self.facts.customer)
+            renewal = self._renewals.fetch(found, self.facts.customer, shared=not self._asks_at_once)
             self.facts.subscriptions[stripe_id] = fetched._replace(renewal=renewal)
 
     def _must_ask(self, stripe_id: str, basis: str) -> bool:

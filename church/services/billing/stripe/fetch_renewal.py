@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,6 +81,37 @@ def _lacks_item_coupon(obj: StripeObject) -> bool:
     return any(isinstance(get_nested(discount, "source", "coupon") or discount, str) for discount in discounts)
 
 
+class _UnderWay:
+    """Previews that a process is waiting for. Events that arrive together share one of the same subscription."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: dict[tuple[int, str, str], Future[Renewal]] = {}
+
+    def share(self, key: tuple[int, str, str], ask: Callable[[], Renewal], seconds: float) -> Renewal:
+        """Return the answer that another event is waiting for, else that of ``ask``. Raises TimeoutError."""
+        with self._lock:
+            answer = self._answers.get(key)
+            if is_first := answer is None:
+                answer = self._answers[key] = Future()
+        if not is_first:
+            return answer.result(max(0.0, seconds))
+        try:
+            renewal = ask()
+        except BaseException:  # of a greenlet that was ended: the others must not wait on
+            answer.set_exception(TimeoutError())
+            raise
+        else:
+            answer.set_result(renewal)
+        finally:
+            with self._lock:
+                del self._answers[key]
+        return renewal
+
+
+_UNDER_WAY = _UnderWay()
+
+
 class RenewalFetcher:
     """Fetches renewals for one event; ``time_left`` returns the seconds that are left for it."""
 
@@ -86,14 +119,24 @@ class RenewalFetcher:
         self._stripe = stripe
         self._time_left = time_left
 
-    def fetch(self, obj: StripeObject, customer: StripeObject | None) -> Renewal:
+    def fetch(self, obj: StripeObject, customer: StripeObject | None, *, shared: bool = False) -> Renewal:
         """Fetch the renewal of a subscription; ``customer`` spares a call where it was fetched before.
 
-        Never fails: an event must not wait for an amount.
+        ``shared`` takes an answer that another event with the same subscription is waiting for. Never fails: an event
+        must not wait for an amount.
         """
         at, basis = find_renewal_time(obj), make_basis(obj)
         if not renews(obj):
             return Renewal(at, None, basis)
+        if not shared:
+            return self._ask(obj, customer, at, basis)
+        key = (id(self._stripe), str(obj["id"]), basis)
+        try:
+            return _UNDER_WAY.share(key, lambda: self._ask(obj, customer, at, basis), self._time_left())
+        except TimeoutError:
+            return Renewal(at, self._reckon(obj, customer), basis, is_sure=False)
+
+    def _ask(self, obj: StripeObject, customer: StripeObject | None, at: datetime | None, basis: str) -> Renewal:
         try:
             found = self._call("invoices.create_preview", subscription=obj["id"])
         except StripeRefusedError as error:

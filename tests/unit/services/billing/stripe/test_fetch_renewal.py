@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +16,11 @@ from church.models.base import utc_now
 from church.models.jobs import Job
 from church.services import billing
 from church.services.billing.errors import StripeDownError, StripeRefusedError
+from church.services.billing.stripe import fetch_renewal
 from church.services.billing.stripe.apply_to_database import REFRESH, apply_facts, refresh_subscription
 from church.services.billing.stripe.event_types import HANDLED, parse_event
 from church.services.billing.stripe.fetch import Fetcher
-from church.services.billing.stripe.fetch_renewal import make_basis, renews
+from church.services.billing.stripe.fetch_renewal import Renewal, RenewalFetcher, make_basis, renews
 from church.services.billing.stripe.refresh_renewals import refresh_renewals, refresh_unknown
 from tests.support.billing_rows import add_customer, add_subscription, store, stored
 from tests.support.stripe_fixture import DAY, START, FakeStripe, Obj, utc_time
@@ -376,3 +379,36 @@ def test_refreshing_stops_where_stripe_does_not_answer(shop: FakeStripe, ada: Us
     shop.before = down
     assert refresh_renewals(older_than=None, limit=9) == 0
     assert len(shop.calls) == 1
+
+
+# -- events that arrive together ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_events_of_one_subscription_at_once_share_a_preview(
+    shop: FakeStripe, ada: User, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    """If the event that asks is ended, the other one reckons the amount."""
+    waiting = threading.Event()
+    found = subscribe(shop, ada)
+
+    class Watched(Future[Renewal]):
+        def result(self, timeout: float | None = None) -> Renewal:
+            waiting.set()
+            return super().result(timeout)
+
+    def preview(method: str) -> None:
+        if method == "invoices.create_preview" and waiting.wait(60) and ended:
+            raise SystemExit
+
+    def fetch() -> Renewal:
+        return RenewalFetcher(shop, lambda: 8.0).fetch(expanded, None, shared=True)
+
+    expanded = Fetcher(shop, NOW).about("subscription", found["id"]).subscriptions[found["id"]].found
+    shop.calls.clear()
+    monkeypatch.setattr(fetch_renewal, "Future", Watched)
+    shop.before = preview
+    with ThreadPoolExecutor(2) as pool:
+        renewals = [pool.submit(fetch), pool.submit(fetch)]
+    assert [method for method, *_ in shop.calls].count("invoices.create_preview") == 1
+    assert [one.result().amount for one in renewals if one.exception() is None] == [1200] * (1 if ended else 2)
