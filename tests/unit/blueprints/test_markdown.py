@@ -211,6 +211,7 @@ def test_teaser_shows_opening_parts_and_minutes(client: FlaskClient, tracked: li
     assert answer.status_code == 200
     assert "The opening of it, with <em>care</em>." in answer.text
     assert "First part" in answer.text
+    assert "1&nbsp;minute, 1 part." in answer.text
     assert level in answer.text
     assert tracked == [("page", level, "teaser")]
 
