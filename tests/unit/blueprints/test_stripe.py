@@ -44,7 +44,8 @@ def test_plans_are_shown_to_everyone_by_month_and_by_year(membership: Membership
     monthly, yearly = text_of(stranger, "/stripe/pricing"), text_of(stranger, "/stripe/pricing?interval=year")
     assert "$5.00 a month Or $50.00 a year. Tax, where it applies," in monthly
     assert "$50.00 a year Or $5.00 a month." in yearly
-    assert "First 14 days free." in monthly
+    assert "First 14 days free. Try Patron free for 14 days" in monthly
+    assert "Get Friend, $5 a month" in monthly
     assert "<form" not in PAGE.findall(stranger.get("/stripe/pricing").text)[0]
     assert text_of(stranger, "/stripe/pricing?interval=<b>") == monthly
 
