@@ -119,9 +119,8 @@ def _payments(settings: Settings, payments: PaymentFacts | None) -> PartHealth:
     if payments is None:
         return PartHealth("Payments", Verdict.FAIL, "The database with the Stripe data is not responding.")
     health = check_payments(settings, payments)
-    return PartHealth(
-        "Payments", Verdict(health.state), ". To do: ".join(filter(None, (health.finding, health.fix))) + "."
-    )
+    words = ". To do: ".join(filter(None, (health.finding, health.fix))) + "."
+    return PartHealth("Payments", Verdict(health.state), words[0].upper() + words[1:])
 
 
 def _disks(settings: Settings) -> Iterator[PartHealth]:

@@ -53,7 +53,7 @@ def test_overview_lists_pages_left_out_and_to_come(
     part = next(part for part in found["parts"] if part["name"] == "Content")
     assert (part["verdict"], part["finding"]) == ("warn", "0 pages, 1 to come. 26 left out: see below why.")
     page = desk.get("/admin/").text
-    assert "`access` and `Access` are the same name" in page
+    assert "<code>access</code> and <code>Access</code> are the same name" in page
     assert "published: false hides nothing on this site" in page
     assert "The first 20 of 26" in page
     assert "hidden24.md" not in page

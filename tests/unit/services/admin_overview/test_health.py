@@ -76,12 +76,12 @@ def test_email_delivery_shows_the_server_without_its_password(at_work: Flask) ->
 
 def test_payments_have_the_doctors_finding(at_work: Flask) -> None:
     verdict, words = look("Payments")
-    assert (verdict, words.partition(":")[0]) == (Verdict.WARN, "test till at 127.0.0.1")
+    assert (verdict, words.partition(":")[0]) == (Verdict.WARN, "Test till at 127.0.0.1")
     assert "To do: start it" in words
     off = with_settings(current_settings(), environment="production")
     assert look("Payments", site=off) == (
         Verdict.OK,
-        "off: STRIPE_SECRET_KEY is not set, so nobody can pay.",
+        "Off: STRIPE_SECRET_KEY is not set, so nobody can pay.",
     )
     assert look("Payments", None)[0] is Verdict.FAIL
 
