@@ -50,6 +50,13 @@ def test_plans_are_shown_to_everyone_by_month_and_by_year(membership: Membership
     assert text_of(stranger, "/stripe/pricing?interval=<b>") == monthly
 
 
+def test_admins_are_told_that_they_need_no_plan(membership: Membership) -> None:
+    admin = membership.browser(membership.add("root@church.example", role="admin"))
+    assert "You are an admin: everything that is premium is open to you." in text_of(admin, "/stripe/pricing")
+    assert "No subscription. Everything is open to you as an admin." in text_of(admin, "/auth/account")
+    assert "as an admin" not in text_of(membership.browser(membership.add()), "/auth/account")
+
+
 def test_pricing_as_json_lists_the_plans(membership: Membership, browser: Browser) -> None:
     found = browser.get("/stripe/pricing", headers=JSON).get_json()
     assert found["payments"] is True
