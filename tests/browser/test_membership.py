@@ -152,6 +152,7 @@ def test_member_subscribes_reads_and_loses_premium_at_the_end_of_the_cancelled_p
     expect(page.get_by_role("button", name="Resume subscription")).to_be_visible()
     page.get_by_role("link", name="Back to the site").click()
     _wait_for_status(page, r"Ends \d+ \w+")
+    expect(page.get_by_role("button", name="Manage or resume")).to_be_visible()
     assert _can_read(page)
     till.operate("clock", days="32")
     wait_until(lambda: not _can_read(page), "the page is closed")
