@@ -26,6 +26,7 @@ def test_maintenance_is_begun_and_ended_by_forms_and_audited(app: Flask, desk: A
     assert closed.status_code == 503
     page = desk.get("/admin/maintenance").text
     assert "Open the site" in page
+    assert "Not closed on its own" in page
     assert "<svg onload" not in page + closed.text
     site = desk.data("/admin/maintenance")["site"]
     assert (site["reason"], site["by"]) == (HOSTILE, desk.user.ref)
