@@ -29,7 +29,7 @@ COMMANDS = re.compile(r"flask church|-m church|(__Host-)?church=|church@|church_
 """Commands, metadata, the cookie and the sender, which are technical names and keep ours."""
 CONTEXT = {
     **{"plan": "Patron", "amount": "$12", "until": "30 May", "day": "30 May", "price": "$12", "premium": False},
-    **{"trial": False, "another": False, "count": 2, "rooms": "Lounge", "ends": ""},
+    **{"trial": False, "another": False, "count": 2, "rooms": "Lounge", "ends": "", "by_hand": False},
 }
 TEXTS = {
     "CHURCH_TAGLINE": "Light for <everyone>",
