@@ -156,7 +156,8 @@ def test_member_subscribes_reads_and_loses_premium_at_the_end_of_the_cancelled_p
     assert _can_read(page)
     till.operate("clock", days="32")
     wait_until(lambda: not _can_read(page), "the page is closed")
-    _wait_for_status(page, "No subscription")
+    _wait_for_status(page, r"^No subscription\.$")  # and no card that it is paid with
+    expect(page.get_by_role("button", name="Manage payments")).to_be_visible()
 
 
 def test_declined_card_leaves_no_membership_and_the_return_page_says_so(member: Callable[..., Page]) -> None:
