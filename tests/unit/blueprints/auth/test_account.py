@@ -30,7 +30,7 @@ def test_account_page_links_to_each_of_its_sections(browser: Browser) -> None:
     page = browser.get("/auth/account").text
     ways = re.findall(r'<li><a href="#(\w+)">([^<]+)</a></li>', page)
     assert [title for _, title in ways] == [
-        "Name", "Email address", "Password", "Subscription", "Devices", "Your data", "Delete account",
+        "Subscription", "Name", "Email address", "Password", "Devices", "Your data", "Delete account",
     ]  # fmt: skip
     assert [id for id, _ in ways] == re.findall(r'<h2 id="(\w+)">', page)
     assert 'class="button button-danger-quiet" href="/auth/delete"' in page
