@@ -137,9 +137,11 @@ def _svg_size(content: bytes) -> tuple[int, int]:
         raise ValueError("an SVG, PNG or JPEG; it is none of these") from None
     root = reader.root or {}
     box = [float(part) for part in _NUMBER.findall(root.get("viewBox", ""))]
+    found = [_NUMBER.match(root.get(name, "").strip()) for name in ("width", "height")]
+    sides = [float(side[0]) if side else 100.0 for side in found]
     if len(box) == 4 and box[2] > 0 and box[3] > 0:
         scale = 100 / min(box[2], box[3])
-        return round(box[2] * scale), round(box[3] * scale)
-    sides = [_NUMBER.match(root.get(name, "").strip()) for name in ("width", "height")]
-    width, height = (round(float(side[0])) if side else 100 for side in sides)
-    return width, height
+        sides = [box[2] * scale, box[3] * scale]
+    if not all(side <= _MOST_PIXELS for side in sides):
+        raise ValueError(f"a picture of 1 to {_MOST_PIXELS} pixels a side; it is longer")
+    return round(sides[0]), round(sides[1])

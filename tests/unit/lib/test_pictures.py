@@ -55,6 +55,8 @@ def test_svg_that_runs_or_loads_something_is_refused(inside: str, reason: str) -
         (b"", "none of these"),
         (b"GIF89a", "none of these"),
         (b"<html/>", "another kind"),
+        (f'<svg {SPACE} viewBox="0 0 1{"0" * 400} 1"/>'.encode(), "it is longer"),
+        (f'<svg {SPACE} width="1{"0" * 400}"/>'.encode(), "it is longer"),
         (b"<!DOCTYPE svg [<!ENTITY a 'b'>]><svg>&a;</svg>", "without entities"),
         (make_png(1, 1)[:20], "cut short"),
         (make_jpeg(1, 1)[:20], "cut short"),
