@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterator
 
 import pytest
 
 from church.till.http.serving import main, serve
 from tests.support.services_fixture import site_settings
+
+
+@pytest.fixture(autouse=True)
+def _same_umask() -> Iterator[None]:
+    """Restore the umask, which ``main`` sets for its own process."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def test_main_port_in_use_fails_and_names_it(settings, monkeypatch, capsys, tmp_path):
