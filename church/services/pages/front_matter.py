@@ -43,7 +43,7 @@ _RULE = "---"
 _OTHER_RULES = {"+++": "this one is TOML; ", ";;;": "this one is JSON; ", "{": "this one is JSON; "}
 _FIELDS = ("title", "summary", "date", "access", "tags", "draft")
 _STRICT = ("access", "draft")  # a slip in these may open a page
-# Lines that somebody meant as a field: within the text of another one, or below the front matter.
+# Lines that were meant as a field: within the text of another one, or below the front matter.
 _SWALLOWED = re.compile(r"""\s*["']?(access|draft)["']?\s*[:=\uff1a]""")
 _BELOW = re.compile(r"""\s*["']?(access["']?\s*:\s*["']?(?:members|premium)|draft["']?\s*:\s*["']?(?:true|yes|on))\b""")
 _LINE_ENDS = re.compile("[\n\x85\u2028\u2029]")

@@ -22,7 +22,7 @@ _RAW_TEXT = ("script", "style", "textarea", "title", "iframe", "xmp", "noembed",
 def name_removed(author_html: Iterable[str], links: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """Name what is removed from the HTML that the author wrote, each with how often, the most frequent first.
 
-    ``links`` are the tags and addresses of links and pictures in markdown, of which some lose their address.
+    ``links`` are the tags and addresses of links and pictures in markdown; some lose their address.
     """
     removed: Counter[str] = Counter()
     for piece in author_html:

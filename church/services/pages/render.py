@@ -124,8 +124,8 @@ def load_renderer() -> None:
 def _make_engine(*, with_ids: bool = True) -> Markdown:
     import markdown  # noqa: PLC0415 - loaded when the first page is rendered
 
-    from church.services.pages.block_elements import CommonMark  # noqa: PLC0415 - as above
-    from church.services.pages.footnotes import Footnotes  # noqa: PLC0415 - as above
+    from church.services.pages.commonmark.block_elements import CommonMark  # noqa: PLC0415 - as above
+    from church.services.pages.commonmark.footnotes import Footnotes  # noqa: PLC0415 - as above
 
     return markdown.Markdown(
         extensions=[*(("toc", Footnotes()) if with_ids else ()), CommonMark()],
@@ -136,14 +136,14 @@ def _make_engine(*, with_ids: bool = True) -> Markdown:
 
 def _list_written_html(engine: Markdown) -> list[str]:
     """List the pieces of HTML in the page that ``engine`` has converted."""
-    from church.services.pages.block_elements import BlockElements  # noqa: PLC0415 - loaded already
+    from church.services.pages.commonmark.block_elements import BlockElements  # noqa: PLC0415 - loaded already
 
     return engine.parser.written if isinstance(engine.parser, BlockElements) else []
 
 
 def _list_links(engine: Markdown) -> list[tuple[str, str]]:
     """List tags and addresses of the links and pictures in the page that ``engine`` has converted."""
-    from church.services.pages.inline_elements import InlineElements  # noqa: PLC0415 - loaded already
+    from church.services.pages.commonmark.inline_elements import InlineElements  # noqa: PLC0415 - loaded already
 
     reader = engine.treeprocessors["inline"]
     return reader.links if isinstance(reader, InlineElements) else []

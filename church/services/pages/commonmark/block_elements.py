@@ -14,12 +14,12 @@ from markdown.blockparser import BlockParser
 from markdown.extensions import Extension
 from markdown.postprocessors import Postprocessor
 
-from church.services.pages.block_structure import Block, BlockReader, Kind
-from church.services.pages.footnotes import Footnotes
-from church.services.pages.highlight import Highlighter
-from church.services.pages.inline_elements import InlineElements
-from church.services.pages.link_definitions import take_definitions
-from church.services.pages.tables import Tables
+from church.services.pages.commonmark.block_structure import Block, BlockReader, Kind
+from church.services.pages.commonmark.footnotes import Footnotes
+from church.services.pages.commonmark.highlight import Highlighter
+from church.services.pages.commonmark.inline_elements import InlineElements
+from church.services.pages.commonmark.link_definitions import take_definitions
+from church.services.pages.commonmark.tables import Tables
 
 _TASK = re.compile(r"\[([ xX])\][ \t]+(?=\S)")
 _HTML_TAG = "church-html"

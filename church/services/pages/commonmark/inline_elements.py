@@ -16,8 +16,8 @@ from xml.etree import ElementTree as ET
 from markdown import Markdown, util
 from markdown.treeprocessors import Treeprocessor
 
-from church.services.pages.footnotes import Footnotes
-from church.services.pages.link_definitions import fold_label, unescape
+from church.services.pages.commonmark.footnotes import Footnotes
+from church.services.pages.commonmark.link_definitions import fold_label, unescape
 
 _MOST_DEPTH = 40  # emphasis within emphasis; marks beyond that are left out
 _MOST_TAG = 4000  # characters of a tag or the address of a link, so that unclosed ones take no time

@@ -11,7 +11,7 @@ from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from church.services.pages.link_definitions import unescape
+from church.services.pages.commonmark.link_definitions import unescape
 
 _CLASS = "codehilite"
 _LANGUAGE = re.compile(r"\{\s*\.?([\w#.+-]+)|([^\s{,]+)")

@@ -31,7 +31,7 @@ class Tables(TableProcessor):
         super()._build_row(row, parent, shown)  # type: ignore[misc]  # the stubs leave it out
 
     def _split(self, row: str) -> list[str]:
-        """Split a row at its pipes, but for those in code: between two runs of the same number of backticks."""
+        """Split a row at its pipes. Those in code, between two runs of equally many backticks, do not count."""
         pipes: list[int] = []
         runs: list[tuple[int, int, int, int]] = []  # start, end, backticks, and how many of these cannot begin code
         for found in self.RE_CODE_PIPES.finditer(row):
