@@ -70,12 +70,12 @@ class Notification:
 
 
 def read_notification(sent: Any) -> Notification:
-    """Read the alerts of a notification. Raises FieldErrors for one without any alert that can be used.
+    """Read the alerts of a notification. Raises FieldErrors for what is no notification.
 
-    One bad alert does not refuse the others: Alertmanager does not send a refused group again.
+    Bad alerts are named, and refuse nothing: Alertmanager does not send a refused group again.
     """
     items = validate_body(_NotificationBody, sent).alerts
-    good, ignored = validate_each(_AlertBody, items, "alerts")
+    good, ignored = validate_each(_AlertBody, items, "alerts", needs_a_good_one=False)
     unusable = [
         (item.place, AlertOutcome(_fingerprint_of(items[item.place]), "ignored", item.reason)) for item in ignored
     ]

@@ -230,11 +230,17 @@ def validate_body(kind: type[_B], sent: Any, context: dict[str, Any] | None = No
 
 
 def validate_each(
-    kind: type[_B], items: Sequence[Any], field: str, context: dict[str, Any] | None = None
+    kind: type[_B],
+    items: Sequence[Any],
+    field: str,
+    context: dict[str, Any] | None = None,
+    *,
+    needs_a_good_one: bool = True,
 ) -> tuple[list[tuple[int, _B]], list[IgnoredItem]]:
     """Check the items of the list ``field`` one by one: a bad one does not refuse the others.
 
-    Returns the good ones with their places, and the bad ones. Raises FieldErrors if all of them are bad.
+    Returns the good ones with their places, and the bad ones. With ``needs_a_good_one``, raises
+    FieldErrors if all of them are bad.
     """
     good: list[tuple[int, _B]] = []
     refused: dict[int, dict[str, str]] = {}
@@ -243,7 +249,7 @@ def validate_each(
             good.append((place, validate_body(kind, item, context)))
         except FieldErrors as error:
             refused[place] = error.errors
-    if refused and not good:
+    if refused and not good and needs_a_good_one:
         raise make_field_errors(
             {f"{field}[{place}]{'.' * bool(name)}{name}": message
              for place, errors in refused.items() for name, message in errors.items()}
