@@ -42,7 +42,7 @@ class OpenConnections:
         """Those that have sent a part of a request, and since when; the longest waiting first."""
 
     def enter(self, client: Any, address: str) -> Place | None:
-        """Count a connection until its ``Place`` is left. None if its network has too many, none of which is idle."""
+        """Count a connection until its ``Place`` is left. None if its network has too many and none is idle."""
         network = self._network_of(address)
         if network is None:
             return Place(self, client, ())

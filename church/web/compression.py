@@ -26,7 +26,7 @@ _ACCEPT = "HTTP_ACCEPT_ENCODING"
 def choose_coding(accepted: str) -> str:
     """Choose the coding of an answer for the header Accept-Encoding: ``br``, ``gzip`` or ``identity``.
 
-    A weight of 0 refuses a coding, and ``*`` stands for those that the header does not name. A member that cannot be
+    A weight of 0 refuses a coding, and ``*`` means all that the header does not name. A member that cannot be
     read is ignored. ``identity`` is also the answer to a client that accepts nothing at all: an answer that it may be
     able to read is better than none.
     """

@@ -173,7 +173,7 @@ def begin_for_all(announcement: Announcement, actor: Actor) -> None:
 
 
 def end_for_all(actor: Actor) -> bool:
-    """Open the current app on all hosts, but for those with a file. Return whether it was closed."""
+    """Open the current app on all hosts except those with a file. Return whether it was closed."""
     ended = service.end_maintenance(actor)
     _apply(None)
     return ended

@@ -49,7 +49,7 @@ def begin_maintenance() -> Response:
 @allow(ADMINS)
 @limited("account")
 def end_maintenance() -> Response:
-    """Open the site on all hosts, but for those that are closed on their own."""
+    """Open the site on all hosts except those that are closed on their own."""
     web_maintenance.end_for_all(current_actor())
     return respond_done("Maintenance of all hosts has ended.", url_for("admin.maintenance"))
 

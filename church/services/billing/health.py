@@ -32,7 +32,7 @@ class PaymentFacts:
     unmatched: int = 0
     """Payments for a plan whose payer is no member, which an admin has to decide about."""
     paying_twice: int = 0
-    """Members with several subscriptions at once, of which each is paid."""
+    """Members who pay for several subscriptions at once."""
 
 
 @dataclass(frozen=True)

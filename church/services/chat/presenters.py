@@ -14,7 +14,7 @@ from church.services.chat.markup import render
 
 @dataclass(frozen=True)
 class OfferedRoom:
-    """A room as somebody without access to it sees it."""
+    """A room as visitors without access see it."""
 
     name: str
     title: str

@@ -1,7 +1,7 @@
 """What the items of a subscription cost in its currency, before discounts and tax, without I/O.
 
 Sources: https://docs.stripe.com/api/prices/object (``currency_options``, ``transform_quantity``), and
-https://docs.stripe.com/billing/subscriptions/multiple-products. None stands for an amount that can't be known before
+https://docs.stripe.com/billing/subscriptions/multiple-products. None is an amount that can't be known before
 the period ends, such as that of a metered or tiered price.
 """
 

@@ -191,7 +191,7 @@ def _make_files(site: Settings, ref: str, folder: Path, report: OnPercent) -> Im
 
 
 def _share_of(report: Callable[[int], None], start: float, share: float) -> Callable[[float], None]:
-    """Report a part of 0 to 1 as percent of the whole import, of which this step is ``share`` after ``start``."""
+    """Report a part of 0 to 1 as percent of the whole import: this step is ``share`` of it, after ``start``."""
     return lambda part: report(int(start + part * share))
 
 

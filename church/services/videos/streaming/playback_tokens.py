@@ -62,14 +62,14 @@ class ExpiredTokenError(TokenError):
 
 
 class OtherVideoError(TokenError):
-    """The token is valid, but for another video."""
+    """The token is valid and names another video."""
 
     def __init__(self) -> None:
         super().__init__("This address belongs to another video.")
 
 
 class OtherMemberError(TokenError):
-    """The token is valid, but for another member."""
+    """The token is valid and names another member."""
 
     def __init__(self) -> None:
         super().__init__("This address belongs to another member. Open the video's page yourself.")
