@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ops.bench import (
     costs,
     enumeration,
     fairness,
+    light,
     limits,
     live,
     logins,
+    pages,
     scrapes,
     soak,
-    starts,
     state_scrape,
     video,
     webhooks,
@@ -26,14 +28,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds; the median counts")
     parser.add_argument("--requests", type=int, default=3000, help="requests per round and variant")
     parser.add_argument("--minutes", type=float, default=0, help="run a soak test instead, and print memory use")
+    parser.add_argument("--before", type=Path, help="checkout of the release before, to measure beside this one")
     options = parser.parse_args()
     if options.minutes:
         soak.run(options.minutes)
         return
-    print("starts")
-    starts.measure()
+    print("starts, memory, and CPU while nobody comes")
+    ratios = light.measure(max(1, options.rounds // 2), options.before)
+    print("pages, compared with a bare Flask view")
+    ratios |= pages.measure(options.rounds, options.requests, options.before)
     print("telemetry: CPU per request")
-    ratios = costs.measure(options.rounds, options.requests)
+    ratios |= costs.measure(options.rounds, options.requests)
+    ratios.pop("usual_kept")
     ratios["usual_stack"] = (ratios.pop("usual_page") + ratios.pop("usual_json")) / 2
     print("rate limits")
     ratios |= limits.measure(options.rounds, options.requests)

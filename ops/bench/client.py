@@ -41,15 +41,20 @@ class _Connection:
         return len(self._buffer) >= self._expected
 
 
-HEADERS = (
-    "Host: church.example\r\n"
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
-    "Accept-Language: en-US,en;q=0.5\r\n"
-    "Accept-Encoding: identity\r\n"
-    "Referer: http://church.example/pages/\r\n"
-    "Cookie: theme=dark\r\n"
-)
+def browser_headers(*, coding: str = "identity", cookie: str = "theme=dark") -> str:
+    """The header fields of a browser that accepts ``coding``."""
+    return (
+        "Host: church.example\r\n"
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
+        "Accept-Language: en-US,en;q=0.5\r\n"
+        f"Accept-Encoding: {coding}\r\n"
+        "Referer: http://church.example/pages/\r\n"
+        f"Cookie: {cookie}\r\n"
+    )
+
+
+HEADERS = browser_headers()
 
 
 @contextmanager
@@ -66,9 +71,9 @@ def pinned_to_one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def drive(port: int, path: str, requests: int, connections: int) -> list[float]:
+def drive(port: int, path: str, requests: int, connections: int, headers: str = HEADERS) -> list[float]:
     """Send ``requests`` GETs for ``path`` over parallel ``connections``; return the latencies in seconds."""
-    message = f"GET {path} HTTP/1.1\r\n{HEADERS}\r\n".encode()
+    message = f"GET {path} HTTP/1.1\r\n{headers}\r\n".encode()
     latencies: list[float] = []
     with selectors.DefaultSelector() as selector:
         for _ in range(connections):
