@@ -1,8 +1,8 @@
 """Real threads, for work that would block a gevent worker and for code that must not depend on gevent's hub.
 
-``run_off_hub`` runs work that computes for long or waits in C. ``allocate_lock``, ``start_thread`` and ``sleep`` are
-the operating system's own even if gevent has patched the standard library: log writers use them. gevent is never
-imported first here, because gunicorn's master must not load it before it forks.
+``run_off_hub`` runs work that computes for long or waits in C. The locks, ``start_thread`` and ``sleep`` are the
+operating system's own even if gevent has patched the standard library: log writers use them. gevent is never imported
+first here, because gunicorn's master must not load it before it forks.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ def _original(module: str, name: str) -> Any:
 def allocate_lock() -> Any:
     """A lock of the operating system."""
     return _original("_thread", "allocate_lock")()
+
+
+def allocate_rlock() -> Any:
+    """A lock of the operating system that knows its thread: ``_is_owned()``."""
+    return _original("_thread", "RLock")()
 
 
 def start_thread(run: Callable[[], None]) -> None:

@@ -1,8 +1,9 @@
 """Write log lines to two files and the console; no request waits for it.
 
-A process queues its lines; a real thread for each sink writes them in batches. A sink that is stuck (a blocked pipe, a
-full disk) fills its own bounded queue; further lines are dropped and counted. Before the fork, and where no thread was
-started, lines are written at once, or dropped if that would block.
+A process queues its lines; a real thread for each sink writes them in batches. It sleeps until the first line comes,
+and then gathers more for a moment. A sink that is stuck (a blocked pipe, a full disk) fills its own bounded queue;
+further lines are dropped and counted. Before the fork, and where no thread was started, lines are written at once, or
+dropped if that would block.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Dropped = Callable[[int], None]
 _QUEUE_LINES = 20_000
 _BATCH_BYTES = 1 << 18
 _PIPE_ATOMIC = 4096
-_INTERVAL = 0.05  # seconds between batches: kill -9 may lose the lines of one
+_INTERVAL = 0.05  # seconds from a batch's first line to its writing: kill -9 may lose the lines of one
 _LAST_WAIT = 1.0  # seconds that stop() waits for the batch that is being written
 
 
@@ -31,40 +32,65 @@ class Sink:
 
     def __init__(self, dropped: Dropped) -> None:
         self._dropped = dropped
-        self._queue: deque[bytes] = deque()
         self._started_in = 0
         self._stopped = False
-        self._turn = threads.allocate_lock()  # one writer at a time: the thread, or flush() at the end
+        self._renew()
+
+    def _renew(self) -> None:
+        """Begin with an empty queue and free locks; a forked child leaves those of its parent's threads alone."""
+        self._queue: deque[bytes] = deque()
+        self._turn = threads.allocate_rlock()  # one writer at a time: the thread, or flush() at the end
+        self._idle = threads.allocate_lock()  # held while no line has come; the thread waits for it
+        self._idle.acquire()
+        self._pid = os.getpid()
 
     def put(self, line: bytes) -> None:
-        """Take a line that ends with a newline; never blocks, never raises."""
+        """Take a line that ends with a newline; never blocks, never raises, in a signal handler neither."""
+        pid = os.getpid()
+        if self._pid != pid:
+            self._renew()
         if len(self._queue) >= _QUEUE_LINES:
             self._dropped(1)
             return
         self._queue.append(line)
-        if self._started_in != os.getpid():
+        if self._started_in == pid:
+            self._wake()
+        else:
             self.flush(0 if self._stopped else -1)
 
     def start(self) -> None:
         """Write from a thread of this process from now on; call it after the fork."""
-        self._started_in = os.getpid()
-        self._turn = threads.allocate_lock()
+        if self._pid != os.getpid():
+            self._renew()
+        self._started_in = self._pid
         threads.start_thread(self._run)
 
+    def _wake(self) -> None:
+        """Let the thread write soon. Costs nothing if it is awake; any thread or signal handler may call this."""
+        if self._idle.locked():
+            with contextlib.suppress(RuntimeError):  # another caller was faster
+                self._idle.release()
+
     def _run(self) -> None:
-        while not self._stopped and self._started_in == os.getpid():
+        while not self._stopped and self._started_in == self._pid:
+            self._idle.acquire()
             threads.sleep(_INTERVAL)
+            self._idle.acquire(False)  # before the queue is read: lines that come from here on wake the thread again
             self.flush()
 
     def flush(self, wait: float = -1) -> None:
-        """Write the queued lines; waits ``wait`` seconds at most for the writing thread, -1 for as long as it takes."""
-        if not self._turn.acquire(wait != 0, wait or -1):
-            return
-        try:
-            while self._queue:
-                self._write_batch()
-        finally:
-            self._turn.release()
+        """Write the queued lines; waits ``wait`` seconds at most for the writing thread, -1 for as long as it takes.
+
+        In a signal handler that has interrupted ``flush`` it returns at once, and the interrupted call writes the line.
+        """
+        while not self._turn._is_owned() and self._turn.acquire(wait != 0, wait or -1):
+            try:
+                while self._queue:
+                    self._write_batch()
+            finally:
+                self._turn.release()
+            if not self._queue:  # else a handler has added a line just now
+                return
 
     def _write_batch(self) -> None:
         lines, size = [], 0
@@ -87,6 +113,7 @@ class Sink:
         """Write the rest and end the thread; lines that still come are written at once, or dropped."""
         self._stopped = True
         self._started_in = 0
+        self._wake()
         self.flush(wait=_LAST_WAIT)
 
 

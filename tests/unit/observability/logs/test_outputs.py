@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -310,6 +311,87 @@ def test_lines_are_written_by_the_thread_without_a_flush(tmp_path: Path, lost: L
     sink.put(line(1))
     wait_until(lambda: (tmp_path / "a.log").exists() and (tmp_path / "a.log").read_bytes() == line(1), "it is written")
     sink.stop()
+
+
+class WatchedLock:
+    """A lock that lists the arguments of each wait for it, and counts those that have ended."""
+
+    def __init__(self, lock: Any, waits: list[tuple[object, ...]]) -> None:
+        self._lock = lock
+        self.waits = waits
+        self.ended = 0
+
+    def acquire(self, *args: Any) -> bool:
+        self.waits.append(args)
+        got: bool = self._lock.acquire(*args)
+        self.ended += 1
+        return got
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lock, name)
+
+
+def test_thread_without_lines_sleeps_until_the_next(
+    tmp_path: Path, lost: Lost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered = threading.Semaphore(0)
+    monkeypatch.setattr(outputs.threads, "sleep", lambda _seconds: gathered.acquire())
+    sink = FileSink(tmp_path / "a.log", lost)
+    waits: list[tuple[object, ...]] = []
+    lock = sink._idle = WatchedLock(sink._idle, waits)
+    sink.start()
+    for number in range(2):
+        wait_until(lambda: len(waits) == lock.ended + 1, "the thread sleeps")
+        assert waits[-1] == ()  # without a time-out: nothing but a line wakes it
+        assert len(waits) == 1 + 2 * number  # one sleep, and one look before the lines were read
+        for part in range(50):
+            sink.put(line(part))
+        gathered.release()
+        wait_until(lambda number=number: len(waits) == 3 + 2 * number, "one wake writes them all")  # type: ignore[misc]
+        assert (tmp_path / "a.log").stat().st_size == 50 * 40 * (number + 1)
+    sink.stop()
+    gathered.release()
+
+
+class InterruptedSink(Sink):
+    """A sink whose first write is interrupted by a signal handler, which logs a line."""
+
+    def __init__(self, dropped: outputs.Dropped) -> None:
+        super().__init__(dropped)
+        self.written: list[bytes] = []
+
+    def _write(self, data: bytes) -> None:
+        if not self.written:
+            self.written.append(data)
+            self.put(line(2))
+        else:
+            self.written.append(data)
+
+
+def test_line_of_a_signal_handler_during_a_write_is_written_after_it(lost: Lost) -> None:
+    sink = InterruptedSink(lost)
+    ended = threading.Thread(target=sink.put, args=(line(1),), daemon=True)
+    ended.start()
+    ended.join(60)
+    assert not ended.is_alive()
+    assert sink.written == [line(1), line(2)]
+
+
+def test_forked_child_writes_its_own_lines_and_leaves_its_parents_alone(tmp_path: Path, lost: Lost) -> None:
+    sink = FileSink(tmp_path / "a.log", lost)
+    sink._started_in = os.getpid()  # its thread is about to write
+    sink.put(line(1))
+    sink._turn.acquire()
+    child = os.fork()
+    if not child:
+        try:
+            sink.put(line(2))
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    sink._turn.release()
+    sink.flush()
+    assert (tmp_path / "a.log").read_bytes() == line(2) + line(1)
 
 
 @pytest.mark.usefixtures("patient")
