@@ -76,7 +76,8 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
     database_direct_url: PostgresAddress | None = setting(
         "CHURCH_DATABASE_DIRECT_URL",
         None,
-        "Address of PostgreSQL itself, for migrations, backups and restores, where `DATABASE_URL` is PgBouncer's.",
+        "Address of PostgreSQL itself, where `DATABASE_URL` is PgBouncer's: for migrations, backups, restores, and "
+        "notices of new jobs.",
     )
     database_pool: int = setting(
         "CHURCH_DATABASE_POOL", 10, "Most database connections that each worker keeps open.", ge=1, le=100

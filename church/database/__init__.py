@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from church import telemetry
 from church.config import Settings
 from church.database import migrations
+from church.database.change_watch import ChangeWatch, make_change_watch
 from church.database.engines import Engines, is_sqlite, make_engines, make_probe_engine
 from church.database.errors import (
     DatabaseBusyError,
@@ -36,6 +37,7 @@ from church.errors import UnavailableError
 from church.models.base import UtcDateTime, utc_now
 
 __all__ = [
+    "ChangeWatch",
     "Database",
     "DatabaseBusyError",
     "DatabaseDownError",
@@ -174,6 +176,13 @@ class Database:
         frequent calls can't use up the server's connections.
         """
         return _state().probe(max_age)
+
+    def watch(self, channel: str) -> ChangeWatch:
+        """A watch that notices changes: on SQLite every commit, on PostgreSQL notices of ``channel``.
+
+        It has a connection of its own, and is for one thread.
+        """
+        return make_change_watch(_state().settings, channel)
 
     def dispose(self) -> None:
         """Close this process's connections and forget the last probe. The next session connects again."""

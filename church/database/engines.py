@@ -88,6 +88,13 @@ def make_probe_engine(settings: Settings) -> Engine:
     return _postgresql_engine(settings.database_dsn, _PROBE_WAIT, poolclass=NullPool)
 
 
+def make_watch_engine(settings: Settings) -> Engine:
+    """Create an engine without a pool for a connection that notices changes: of PostgreSQL itself, where it can."""
+    if is_sqlite(settings):
+        return _sqlite_engine(settings, begin=_READ, pragmas=_READER_PRAGMAS)
+    return _postgresql_engine(settings.database_direct_dsn, settings.database_timeout, poolclass=NullPool)
+
+
 def is_sqlite(settings: Settings) -> bool:
     """Whether the site's database is SQLite."""
     return _url(settings).get_backend_name() == "sqlite"

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from flask import Flask, current_app
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,7 @@ from church.database.batches import delete_in_batches
 from church.database.upsert import count_rows, insert_or_ignore
 from church.errors import UnavailableError
 from church.extensions import db
+from church.jobs import work_signal
 from church.jobs.registry import find_handler, registered_kinds
 from church.models.jobs import PENDING_ONLY, Job, JobState
 
@@ -79,12 +80,20 @@ def enqueue(
         "traceparent": telemetry.trace_headers().get("traceparent"),
     }
     insert_or_ignore(session, Job, values, unique=["unique_key"], where=PENDING_ONLY)
+    work_signal.wake_after(session)
 
 
 def is_any_due(session: Session, accepted: Collection[str]) -> bool:
     """Whether a job is due. Only reads, so that an idle queue locks nothing."""
     due = _due(database_now(session), accepted)
     return session.scalars(select(Job.id).where(due).limit(1)).first() is not None
+
+
+def find_next_time(session: Session, accepted: Collection[str]) -> datetime | None:
+    """When the next job is due, or the lease of a running one ends; a time in the past is due now. None: no job."""
+    pending = session.scalars(_NEXT_PENDING, {"kinds": list(accepted)}).first()
+    leased = session.scalars(_NEXT_LEASED, {"kinds": list(accepted)}).first()
+    return min((moment for moment in (pending, leased) if moment is not None), default=None)
 
 
 def take(session: Session, accepted: Collection[str], seconds: float) -> Lease | None:
@@ -206,6 +215,10 @@ def purge(older_than: timedelta) -> int:
     return delete_in_batches(db, Job.id, Job.finished_at < before, along=Job.run_at, within=due)
 
 
+_OF_KINDS = Job.kind.in_(bindparam("kinds", expanding=True))
+_NEXT_PENDING = select(Job.run_at).where(Job.state == JobState.PENDING.value, _OF_KINDS).order_by(Job.run_at).limit(1)
+_NEXT_LEASED = select(func.min(Job.leased_until)).where(Job.state == JobState.RUNNING.value, _OF_KINDS)
+
 _UNLEASED = {"lease": None, "leased_until": None}
 
 
@@ -232,6 +245,7 @@ def _make_pending(session: Session, job: Job, run_at: datetime) -> None:
         job.unique_key = None
     job.state, job.run_at = JobState.PENDING.value, run_at
     session.flush()
+    work_signal.wake_after(session)
 
 
 @contextmanager

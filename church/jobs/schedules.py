@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from church.database import Database, database_now
@@ -17,6 +17,8 @@ from church.models.jobs import Schedule
 def queue_due_schedules(db: Database) -> None:
     """Queue the job of every schedule that is due. A new schedule is due now."""
     periods = registered_schedules()
+    if not periods:
+        return
     with db.read() as session:
         now = database_now(session)
         rows = {row.kind: row for row in session.scalars(select(Schedule).where(Schedule.kind.in_(periods)))}
@@ -26,6 +28,14 @@ def queue_due_schedules(db: Database) -> None:
     with db.write() as session:
         for kind in sorted(due):
             _update(session, kind, periods[kind])
+
+
+def find_next_time(session: Session) -> datetime | None:
+    """When the next schedule is due; None if there is none."""
+    return session.scalars(_NEXT, {"kinds": list(registered_schedules())}).first()
+
+
+_NEXT = select(func.min(Schedule.next_at)).where(Schedule.kind.in_(bindparam("kinds", expanding=True)))
 
 
 def next_time(last: datetime, every: timedelta, now: datetime) -> datetime:

@@ -70,6 +70,7 @@ def embedded_command(settings: Settings) -> list[str]:
         "appendonly": "no",
         "maxmemory": "64mb",
         "maxmemory-policy": "volatile-ttl",
+        "hz": "4",
         "dir": str(settings.instance),
         "loglevel": "warning",
         "logfile": str(settings.log_dir / "store.log"),

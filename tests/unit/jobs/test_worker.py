@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
 
 from church import jobs
+from church.database import ChangeWatch, change_watch
 from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs import queue, registry, worker
+from church.jobs.work_signal import WorkSignal
+from church.models.base import utc_now
 from church.models.jobs import Job, JobState
 from tests.support.helpers import captured_log
 from tests.support.services_fixture import wait_until
@@ -24,9 +30,15 @@ from tests.support.services_fixture import wait_until
 def working(app: Flask, monkeypatch: pytest.MonkeyPatch, run: Callable[[dict[str, Any]], None]) -> Iterator[None]:
     """Run a worker whose only handler is ``run``, with one job queued."""
     monkeypatch.setattr(registry, "_handlers", {"test.work": run})
-    monkeypatch.setattr(worker, "_STOP_POLL", 0.01)
     with db.write() as session:
         jobs.enqueue(session, "test.work", {"n": 1}, max_attempts=1)
+    with running(app):
+        yield
+
+
+@contextmanager
+def running(app: Flask) -> Iterator[None]:
+    """Run a worker."""
     stop = threading.Event()
     thread = threading.Thread(target=worker.run_worker, args=(app, stop))
     thread.start()
@@ -107,3 +119,133 @@ def test_outage_while_a_job_is_finished_is_waited_for(app: Flask, monkeypatch: p
     with working(app, monkeypatch, runs.append):
         wait_until(lambda: job().state == JobState.DONE, "the job is done")
     assert (outages, len(runs)) == ([], 1)
+
+
+# -- waking up ---------------------------------------------------------------------------------------------------------
+
+
+class Looks:
+    """The looks at the queue that a worker has made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self._look = queue.find_next_time
+        monkeypatch.setattr(queue, "find_next_time", self)
+
+    def __call__(self, session: Session, accepted: Collection[str]) -> datetime | None:
+        self.count += 1
+        return self._look(session, accepted)
+
+
+@pytest.fixture
+def payloads(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The payloads of the jobs that were run; no worker looks for a commit by itself."""
+    ran: list[dict[str, Any]] = []
+    monkeypatch.setattr(registry, "_handlers", {"test.work": ran.append})
+    monkeypatch.setattr(change_watch, "POLL", 600.0)
+    return ran
+
+
+def test_job_queued_by_this_process_runs_at_once(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, payloads: list[dict[str, Any]]
+) -> None:
+    looks = Looks(monkeypatch)
+    with running(app):
+        wait_until(lambda: looks.count > 0, "the worker has looked")
+        for number in range(3):
+            with db.write() as session:
+                jobs.enqueue(session, "test.work", {"n": number})
+            wait_until(lambda number=number: len(payloads) == number + 1, "the job has run")  # type: ignore[misc]
+
+
+def test_job_due_later_runs_when_it_is_due(app: Flask, payloads: list[dict[str, Any]]) -> None:
+    with db.write() as session:
+        jobs.enqueue(session, "test.work", delay=timedelta(seconds=0.2))
+    with running(app):
+        wait_until(lambda: job().state == JobState.DONE, "the job has run")
+    finished = job().finished_at
+    assert finished is not None
+    assert finished >= job().run_at
+    assert payloads == [{}]
+
+
+def test_schedule_due_later_is_queued_when_it_is_due(app: Flask, payloads: list[dict[str, Any]]) -> None:
+    registry.schedule("test.work", timedelta(seconds=0.2))
+    with running(app):
+        wait_until(lambda: len(payloads) >= 3, "the job has run in three periods")
+
+
+def test_job_queued_by_another_process_runs_after_its_commit_and_an_idle_worker_asks_nothing(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, payloads: list[dict[str, Any]]
+) -> None:
+    polls: list[int] = []
+    version = change_watch._data_version
+    monkeypatch.setattr(change_watch, "_data_version", lambda one: polls.append(1) or version(one))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(change_watch, "POLL", 0.01)
+    looks = Looks(monkeypatch)
+    with running(app):
+        wait_until(lambda: len(polls) > 5, "the worker is idle")
+        before, seen = looks.count, len(polls)
+        wait_until(lambda: len(polls) > seen + 10, "it has polled")
+        assert looks.count == before
+        now = utc_now()
+        with db.write() as session:
+            values = {"kind": "test.work", "payload": {"n": 7}, "max_attempts": 1, "run_at": now, "created_at": now}
+            session.execute(insert(Job).values(**values))
+        wait_until(lambda: payloads == [{"n": 7}], "the job has run")
+
+
+def test_idle_thread_learns_of_what_was_sent_while_it_was_busy() -> None:
+    signal = WorkSignal()
+    seen = signal.count
+    signal.send()
+    signal.wait(seen)  # returns at once
+    waiting = threading.Thread(target=signal.wait, args=(signal.count,), daemon=True)
+    waiting.start()
+    signal.send()
+    waiting.join(60)
+    assert not waiting.is_alive()
+
+
+class StillWatch(ChangeWatch):
+    """A watch that notices nothing; each wait sets the clock on by ``step`` seconds."""
+
+    def __init__(self, clock: SimpleNamespace, step: float) -> None:
+        self._clock, self._step = clock, step
+        self.waits: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        self._clock.mono += 1.0
+        self._clock.wall += self._step
+        return False
+
+
+@pytest.mark.parametrize(("step", "waits"), [(1.0, 5), (3601.0, 1), (-3600.0, 1)])
+def test_wait_ends_when_the_clock_is_set(app: Flask, monkeypatch: pytest.MonkeyPatch, step: float, waits: int) -> None:
+    clock = SimpleNamespace(mono=100.0, wall=1_000_000.0)
+    clock.monotonic, clock.time = lambda: clock.mono, lambda: clock.wall
+    monkeypatch.setattr(worker, "time", clock)
+    watch = StillWatch(clock, step)
+    worker._JobWorker(app, threading.Event())._wait_for_change(watch, 5.0)
+    assert len(watch.waits) == waits
+
+
+def test_outage_is_waited_for_by_the_watcher(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, payloads: list[dict[str, Any]]
+) -> None:
+    outages = [UnavailableError(), UnavailableError()]
+    find = queue.find_next_time
+
+    def failing(session: Session, accepted: Collection[str]) -> datetime | None:
+        if outages:
+            raise outages.pop()
+        return find(session, accepted)
+
+    monkeypatch.setattr(queue, "find_next_time", failing)
+    monkeypatch.setattr(worker, "uniform", lambda *_: 0.001)
+    with running(app):
+        wait_until(lambda: not outages, "the outage is over")
+        with db.write() as session:
+            jobs.enqueue(session, "test.work", {"n": 1})
+        wait_until(lambda: payloads == [{"n": 1}], "the job has run")
