@@ -16,6 +16,7 @@ from church.extensions import db, store, telemetry
 from church.services import brand as brand_service
 from church.web import assets, compression, csrf, error_pages, headers, identity, maintenance, rate_limits, route_access
 from church.web.proxies import TrustedProxies
+from church.web.site import Site
 
 _ROOT = Path(__file__).parent.parent
 
@@ -23,7 +24,7 @@ _ROOT = Path(__file__).parent.parent
 def build_app(settings: Settings | None = None) -> Flask:
     """Build the app; see ``church.create_app``."""
     settings = settings or load_settings()
-    app = Flask("church", root_path=str(_ROOT), template_folder="templates", static_folder="static")
+    app = Site("church", root_path=str(_ROOT), template_folder="templates", static_folder="static")
     _configure(app, settings)
 
     telemetry.init_app(app, guard=status.guard_metrics)

@@ -9,11 +9,13 @@ has. Any other type of body is refused: a browser sends text/plain for any site,
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flask import current_app, request
-from flask_wtf.csrf import CSRFProtect, validate_csrf
+from flask import current_app, request, session
+from flask_wtf.csrf import generate_csrf, validate_csrf
+from itsdangerous import URLSafeTimedSerializer
 from werkzeug.exceptions import UnsupportedMediaType
 
 from church import telemetry
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _EXTENSION = "csrf_exempt"
+_FIELD = "csrf_token"
+_SALT = "wtf-csrf-token"
 _MESSAGES = {
     "origin": "This form came from another site, so nothing was done. Open the page here and send it again.",
     "token": "This form has expired. Go back, reload the page and send it again.",
@@ -100,8 +104,29 @@ def _is_valid(token: str | None, key: str) -> bool:
     return True
 
 
+def make_token() -> str:
+    """Make the token for the forms of this page, as Flask-WTF does: its session's secret, signed.
+
+    A token has no time limit, so that the same one is good on every page of the session.
+    """
+    secret = session.get(_FIELD)
+    if not isinstance(secret, str):
+        token: str = generate_csrf()  # makes the secret, and puts it into the session
+        return token
+    return _sign(secret, current_app.config["SECRET_KEY"])
+
+
+@lru_cache(maxsize=4096)
+def _sign(secret: str, key: str) -> str:
+    token: str | bytes = URLSafeTimedSerializer(key, salt=_SALT).dumps(secret)
+    return token if isinstance(token, str) else token.decode()
+
+
 def init_app(app: Flask, exempt: frozenset[str] = frozenset()) -> None:
-    """Set up tokens. ``exempt`` are endpoints for machines, which send a signature or a bearer token, not a cookie."""
+    """Set up tokens. ``exempt`` are endpoints for machines, which send a signature or a bearer token, not a cookie.
+
+    Flask-WTF's own hook is left out: ``route_access`` calls ``check_csrf`` for the requests that change something.
+    """
     app.extensions[_EXTENSION] = exempt
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_SSL_STRICT=False)
-    CSRFProtect(app)  # offers ``csrf_token()`` to the templates
+    app.jinja_env.globals["csrf_token"] = make_token

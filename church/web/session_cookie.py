@@ -1,12 +1,14 @@
-"""The signed cookie, also when the clocks of two hosts differ."""
+"""The signed cookie, also when the clocks of two hosts differ. A request without it costs nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, Response
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+
+from church.web.headers import add_vary
 
 
 class _ForgivingSigner(TimestampSigner):
@@ -29,9 +31,30 @@ class _ForgivingSigner(TimestampSigner):
 class SessionCookie(SecureCookieSessionInterface):
     """Flask's session cookie, read by any host of the site."""
 
+    def __init__(self) -> None:
+        self._serializers: dict[tuple[Any, ...], URLSafeTimedSerializer | None] = {}
+
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
-        """Make the serializer of the cookie."""
-        serializer = super().get_signing_serializer(app)
-        if serializer is not None:
-            serializer.signer = _ForgivingSigner
-        return serializer
+        """Return the serializer of the cookie, made once for the keys of ``app``."""
+        keys = (app.secret_key, *(app.config["SECRET_KEY_FALLBACKS"] or ()))
+        if keys not in self._serializers:
+            serializer = super().get_signing_serializer(app)
+            if serializer is not None:
+                serializer.signer = _ForgivingSigner
+            self._serializers = {keys: serializer}
+        return self._serializers[keys]
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Read the cookie. Most visitors have none: their session is empty, and no serializer is needed."""
+        if app.secret_key and (
+            "HTTP_COOKIE" not in request.environ or self.get_cookie_name(app) not in request.cookies
+        ):
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set the cookie if the session has changed; say that the answer depends on it if the session was read."""
+        if session.modified or self.should_set_cookie(app, session):
+            super().save_session(app, session, response)
+        elif session.accessed:
+            add_vary(response, "Cookie")

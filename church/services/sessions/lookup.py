@@ -7,7 +7,7 @@ the result is cached.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
@@ -125,10 +125,10 @@ def _load(key: SessionKey, since: float) -> SignedIn | None:
 
 
 class SessionKey(NamedTuple):
-    """How to find a session; ``name`` is its key in the cache."""
+    """How to find a session; ``name`` is its key in the cache, and only a query needs its ``condition``."""
 
     name: str
-    condition: ColumnElement[bool]
+    condition: Callable[[], ColumnElement[bool]]
     token: str = ""
 
 
@@ -147,12 +147,12 @@ def hash_token(token: str) -> str:
 def by_token(token: str) -> SessionKey:
     """Find a session by its raw token."""
     hashed = hash_token(token)
-    return SessionKey(hashed, SignIn.token_hash == hashed, token)
+    return SessionKey(hashed, lambda: SignIn.token_hash == hashed, token)
 
 
 def by_ref(ref: str) -> SessionKey:
     """Find a session by its ref."""
-    return SessionKey(ref, SignIn.ref == ref)
+    return SessionKey(ref, lambda: SignIn.ref == ref)
 
 
 def live_conditions(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -177,7 +177,7 @@ def find_session(session: Session, key: SessionKey, settings: Settings, now: dat
     of_user = (User.id, User.ref, User.name, User.email, User.role, User.verified_at)
     query = select(SignIn.id, SignIn.ref, SignIn.last_seen_at, *of_user).join(User, User.id == SignIn.user_id)
     row = session.execute(
-        query.where(key.condition, *live_conditions(settings, now), *active_conditions())
+        query.where(key.condition(), *live_conditions(settings, now), *active_conditions())
     ).one_or_none()
     if row is None:
         return None

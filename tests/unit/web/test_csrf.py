@@ -259,3 +259,15 @@ def test_session_cookie_is_set_only_with_a_token(client: FlaskClient) -> None:
     assert "Set-Cookie" not in send(client, method="GET").headers
     cookie = client.get("/form", base_url=ORIGIN).headers["Set-Cookie"]
     assert re.match(r"__Host-church=\S+; Secure; HttpOnly; Path=/; SameSite=Lax", cookie)
+
+
+def test_token_is_the_same_on_every_page_of_a_session(client: FlaskClient) -> None:
+    assert token_of(client) == token_of(client)
+
+
+def test_token_changes_with_the_secret_of_the_session(app: Flask, client: FlaskClient) -> None:
+    first = token_of(client)
+    with client.session_transaction(base_url=ORIGIN) as cookie:
+        del cookie["csrf_token"]
+    assert token_of(client) != first
+    assert send(client, data={"csrf_token": first}).status_code == 400

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from church import create_app
 from church.config import Settings
+from church.web.headers import add_vary
 from tests.support.helpers import add_view, with_settings
 
 EVERY_KIND = ["/health", "/", "/nowhere", "/metrics", "//health", "/static/css/site.css", "/feed.xml"]
@@ -48,3 +49,18 @@ def test_cookies_of_an_https_site_are_secure_and_bound_to_the_host(settings: Set
 def test_header_that_a_view_set_is_kept(app: Flask) -> None:
     add_view(app, "/own", lambda: Response("", headers={"Referrer-Policy": "no-referrer"}))
     assert app.test_client().get("/own").headers.getlist("Referrer-Policy") == ["no-referrer"]
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "result"),
+    [
+        (None, ["Cookie"], "Cookie"),
+        ("Accept", ["Cookie", "Accept"], "Accept, Cookie"),
+        ("accept,cookie", ["Cookie"], "accept,cookie"),
+        ("Accept,Cookie", ["Origin"], "Accept, Cookie, Origin"),
+    ],
+)
+def test_vary_names_each_header_once(given: str | None, names: list[str], result: str) -> None:
+    response = Response("", headers={"Vary": given} if given else {})
+    add_vary(response, *names)
+    assert response.headers["Vary"] == result

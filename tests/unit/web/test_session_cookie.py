@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from flask import Flask
+from flask import Flask, flash, session
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 
 from church.web.session_cookie import SessionCookie
+from tests.support.helpers import add_view
 
 LASTS = 100
 
@@ -52,3 +53,40 @@ def test_forged_cookie_from_the_future_is_refused(
 
 def test_app_without_a_key_has_no_serializer() -> None:
     assert SessionCookie().get_signing_serializer(Flask("test")) is None
+
+
+def test_request_without_the_cookie_needs_no_serializer(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_view(app, "/read", lambda: str(session.get("anything")))
+    client = app.test_client()
+    client.set_cookie("theme", "dark")
+    monkeypatch.setattr(SessionCookie, "get_signing_serializer", lambda *_: pytest.fail("a serializer was made"))
+    assert client.get("/read").text == "None"
+
+
+def test_answer_depends_on_the_cookie_once_the_session_was_read(app: Flask) -> None:
+    add_view(app, "/read", lambda: str(session.get("anything")))
+    add_view(app, "/unread", lambda: "words")
+    client = app.test_client()
+    assert client.get("/read").headers["Vary"] == "Accept-Encoding, Cookie"
+    assert client.get("/unread").headers["Vary"] == "Accept-Encoding"
+
+
+def test_session_is_stored_when_it_changes_and_only_then(app: Flask) -> None:
+    add_view(app, "/change", lambda: flash("Saved.") or "changed")
+    add_view(app, "/read", lambda: str(session.get("_flashes")))
+    client = app.test_client()
+    assert client.get("/change").headers["Set-Cookie"].startswith("church=")
+    read = client.get("/read")
+    assert "Saved." in read.text
+    assert "Set-Cookie" not in read.headers
+
+
+def test_cookie_of_another_key_is_not_read(app: Flask) -> None:
+    add_view(app, "/change", lambda: flash("Saved.") or "changed")
+    add_view(app, "/read", lambda: str(session.get("_flashes")))
+    client = app.test_client()
+    client.get("/change")
+    app.config["SECRET_KEY"] = "y" * 40
+    assert client.get("/read").text == "None"
+    app.config["SECRET_KEY_FALLBACKS"] = ["x" * 40]
+    assert client.get("/read").text == "None"

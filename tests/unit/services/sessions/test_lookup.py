@@ -95,7 +95,7 @@ def test_load_reads_once_and_is_cached(app: Flask, ada: User) -> None:
 def test_load_uses_the_index(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     found = lookup.by_token(token)
-    query = select(SignIn.id).where(found.condition)
+    query = select(SignIn.id).where(found.condition())
     with db.read() as session:
         if session.get_bind().dialect.name != "sqlite":
             session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")
