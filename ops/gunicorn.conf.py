@@ -5,6 +5,7 @@ import sys
 
 from church.config import ConfigError, load_settings
 from church.lib.files import UMASK
+from church.server import gunicorn_master
 
 try:
     settings = load_settings()
@@ -14,12 +15,13 @@ except ConfigError as error:
 os.umask(UMASK)  # gunicorn's own setting covers only its sockets and scratch files; workers inherit this one
 umask = UMASK
 
+gunicorn_master.install()
 wsgi_app = "wsgi:app"
 bind = settings.bind
 workers = settings.workers
 worker_class = "church.server.gunicorn_worker.FairWorker"
 worker_connections = 1000
-preload_app = False  # a worker takes its metrics slot before it imports the site
+preload_app = False  # the master imports the site, but each worker makes its own app
 
 keepalive = 5  # seconds for the head of each request, also the first: slow clients are disconnected
 timeout = 30

@@ -119,16 +119,9 @@ def index(info: ScriptInfo) -> None:
 @pass_script_info
 def work(info: ScriptInfo) -> None:
     """Run queued and scheduled jobs until a signal stops the process."""
-    from church import jobs, telemetry
-    from church.services import pages
+    from church.server.work import run_work
 
-    telemetry.start_process(load_settings(), "work")
-    try:
-        app = info.load_app()
-        pages.queue_index(app)  # the pages may have changed while no worker ran
-        jobs.run_worker(app)
-    finally:
-        telemetry.end_process()
+    run_work(info.load_app)
 
 
 @church.command(with_appcontext=False)

@@ -1,4 +1,4 @@
-"""Child processes: how they end with their parent, and how their end is described."""
+"""Child processes: how they end with their parent, how they are called, and how their end is described."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
 
@@ -27,6 +29,18 @@ def die_with_parent(parent: int, by: signal.Signals) -> Callable[[], None]:
             os.kill(os.getpid(), by)
 
     return ask_kernel
+
+
+def rename_process(title: str) -> None:
+    """Show this process as ``title`` in lists of processes, where its parent's command line stands otherwise.
+
+    Linux only; elsewhere, or where the command line is too short for it, the function does nothing.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        begin, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
+        text = b"\0".join(os.fsencode(title).split(b" ")) + b"\0"
+        if len(text) <= end - begin:
+            ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
 
 
 def describe_exit(code: int) -> str:

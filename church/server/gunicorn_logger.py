@@ -1,8 +1,4 @@
-"""Logging of gunicorn's master in the site's JSON format, without loading the site.
-
-Workers inherit what the master has imported before it forks. So the master imports only settings and logging, and each
-worker imports the site itself: that makes a reload (SIGHUP) run new code.
-"""
+"""Logging of gunicorn's master in the site's JSON format, without loading the site: it is needed before."""
 
 from __future__ import annotations
 

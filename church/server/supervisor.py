@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ from church.lib.files import make_private
 from church.lib.processes import describe_exit, die_with_parent
 from church.server.announce import EndOfStart
 from church.server.gunicorn_logger import install_logs
+from church.server.restarts import RestartTimes
+from church.server.work import WITH_WORK
 from church.store.embedded import embedded_command
 
 if TYPE_CHECKING:
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("church.supervisor")
 
-_FIRST_DELAY = 0.2  # seconds before a restart; doubles with each exit in a row
-_MAX_DELAY = 10.0
-_STABLE_AFTER = 30.0  # seconds of running after which the delay starts over
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRACE = 40.0  # seconds from the first signal to the kill; gunicorn gives its requests 30
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
@@ -73,8 +72,7 @@ def run(settings: Settings, addresses: Sequence[str]) -> int:
 class SupervisedProcess:
     """A process that is first started ``after`` some seconds, and again whenever it ends.
 
-    ``due`` is the clock's time of the next start, None while the process runs. ``orphaned`` is the signal that it gets
-    when its supervisor dies.
+    ``orphaned`` is the signal that it gets when its supervisor dies.
     """
 
     def __init__(
@@ -82,18 +80,22 @@ class SupervisedProcess:
         name: str,
         command: Sequence[str],
         *,
+        environment: Mapping[str, str] | None = None,
         orphaned: signal.Signals = signal.SIGTERM,
         after: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.due: float | None = clock() + after
         self._command = list(command)
+        self._environment = environment
         self._orphaned = orphaned
-        self._clock = clock
-        self._delay = _FIRST_DELAY
-        self._started = 0.0
+        self._times = RestartTimes(after, clock)
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def due(self) -> float | None:
+        """The clock's time of the next start, None while the process runs."""
+        return self._times.due
 
     @property
     def pid(self) -> int | None:
@@ -105,18 +107,18 @@ class SupervisedProcess:
 
         Raises OSError if it fails; the next start is then due after the back-off.
         """
-        self._started = self._clock()
+        self._times.start()
         try:
             self._process = subprocess.Popen(  # noqa: S603 (our own command lines)
                 self._command,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 process_group=0,
                 preexec_fn=die_with_parent(os.getpid(), self._orphaned),  # noqa: PLW1509 (one C call)
             )
         except OSError:
-            self._schedule_restart()
+            self._times.end()
             raise
-        self.due = None
 
     def reap(self) -> int | None:
         """Return the exit code if the process has just ended; the next start is then due after the back-off."""
@@ -124,15 +126,8 @@ class SupervisedProcess:
         if code is None:
             return None
         self._process = None
-        self._schedule_restart()
+        self._times.end()
         return code
-
-    def _schedule_restart(self) -> None:
-        now = self._clock()
-        if now - self._started >= _STABLE_AFTER:
-            self._delay = _FIRST_DELAY
-        self.due = now + self._delay
-        self._delay = min(self._delay * 2, _MAX_DELAY)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process itself, if it runs."""
@@ -149,11 +144,7 @@ def list_children(settings: Settings) -> list[SupervisedProcess]:
     """The processes to run: the store first, since the others use it."""
     python = sys.executable
     gunicorn = ("-m", "gunicorn", "-c", f"{ROOT}/ops/gunicorn.conf.py", "--pythonpath", str(ROOT), "wsgi:app")
-    work = ("-m", "flask", "--app", f"{ROOT}/wsgi.py", "church", "work")
-    processes = [
-        SupervisedProcess(_WEB, (python, *gunicorn)),
-        SupervisedProcess("work", (python, *work), after=_HEAD_START),
-    ]
+    processes = [SupervisedProcess(_WEB, (python, *gunicorn), environment={**os.environ, WITH_WORK: "1"})]
     if settings.till:
         processes.append(SupervisedProcess("till", (python, "-m", "church.till"), after=_HEAD_START))
     if settings.redis_url is None:

@@ -193,23 +193,26 @@ def left_nothing(site, end):
 
 
 def test_make_run_restarts_each_process_that_dies(site):
-    parts = ("valkey-server", "church work", "wsgi:app", "church.till")
+    parts = ("church work", "valkey-server", "wsgi:app", "church.till")
     before = {part: site.having(part) for part in parts}
     log = site.folder / "logs/combined.log"
     begun = len(whole_lines(log))
-    for oldest, *_ in before.values():
-        os.kill(oldest, signal.SIGKILL)
+
+    def noticed(*names):
+        records = [json.loads(line) for line in whole_lines(log)[begun:]]
+        ended = {record["message"].split()[0] for record in records if record["event"] == "supervisor.end"}
+        return ended == set(names)
 
     def healed():
         now = {part: set(site.having(part)) for part in parts}
         return all(now[part] and not now[part] & set(before[part]) for part in parts)  # nor gunicorn's orphans
 
-    def noticed():
-        records = [json.loads(line) for line in whole_lines(log)[begun:]]
-        ended = {record["message"].split()[0] for record in records if record["event"] == "supervisor.end"}
-        return ended == {"store", "work", "web", "till"}
-
-    wait_until(noticed, "each end is noticed", seconds=120)
+    os.kill(site.only("church work"), signal.SIGKILL)
+    wait_until(lambda: noticed("work"), "gunicorn's master notices the end of its worker process", seconds=120)
+    wait_until(lambda: site.having("church work"), "the worker process runs again", seconds=120)
+    for part in parts[1:]:
+        os.kill(before[part][0], signal.SIGKILL)
+    wait_until(lambda: noticed("work", "store", "web", "till"), "each end is noticed", seconds=120)
     wait_until(healed, "all of them run again", seconds=120)
     wait_until(site.answers, "the site answers again", seconds=120)
 

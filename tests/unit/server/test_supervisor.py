@@ -158,18 +158,18 @@ def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monk
     assert "already run by process 4711" in caplog.text
 
 
-def test_children_without_redis_and_stripe_are_store_web_work_and_till(tmp_path):
-    assert [child.name for child in list_children(site_settings(tmp_path))] == ["store", "web", "work", "till"]
+def test_children_without_redis_and_stripe_are_store_web_and_till(tmp_path):
+    assert [child.name for child in list_children(site_settings(tmp_path))] == ["store", "web", "till"]
 
 
 def test_children_with_a_stripe_key_or_another_stripe_start_no_till(tmp_path):
     for another in ({"STRIPE_SECRET_KEY": "sk_test_1"}, {"STRIPE_API_BASE": "http://127.0.0.1:1"}):
-        assert [child.name for child in list_children(site_settings(tmp_path, **another))] == ["store", "web", "work"]
+        assert [child.name for child in list_children(site_settings(tmp_path, **another))] == ["store", "web"]
 
 
 def test_children_with_redis_start_no_store(tmp_path):
     settings = site_settings(tmp_path, REDIS_URL="redis://cache.example")
-    assert [child.name for child in list_children(settings)] == ["web", "work", "till"]
+    assert [child.name for child in list_children(settings)] == ["web", "till"]
 
 
 class Clock:

@@ -1,0 +1,27 @@
+"""The worker process: runs queued and scheduled jobs until a signal stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+WITH_WORK = "_CHURCH_WITH_WORK"
+"""Environment variable by which ``flask church run`` has gunicorn's master fork this process, too."""
+
+
+def run_work(load_app: Callable[[], Flask] | None = None) -> None:
+    """Run jobs until SIGTERM or SIGINT. ``load_app`` makes the app; telemetry starts before it."""
+    from church import create_app, jobs, telemetry  # noqa: PLC0415 - the master forks before it needs any of it
+    from church.config import load_settings  # noqa: PLC0415
+    from church.services import pages  # noqa: PLC0415
+
+    telemetry.start_process(load_settings(), "work")
+    try:
+        app = (load_app or create_app)()
+        pages.queue_index(app)  # the pages may have changed while no worker ran
+        jobs.run_worker(app)
+    finally:
+        telemetry.end_process()
