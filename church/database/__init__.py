@@ -37,6 +37,7 @@ from church.errors import UnavailableError
 from church.models.base import UtcDateTime, utc_now
 
 __all__ = [
+    "WRITE_WAIT",
     "ChangeWatch",
     "Database",
     "DatabaseBusyError",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -147,9 +147,18 @@ def add_listener(listener: Listener) -> Callable[[], None]:
 
 def publish(channel: str, line: str) -> None:
     """Publish a line to all workers; call this after the commit. Never raises."""
+    publish_all([(channel, line)])
+
+
+def publish_all(lines: Sequence[tuple[str, str]]) -> None:
+    """Publish lines, each with its channel, in their order and by one call of the store. Never raises."""
     for listener in tuple(app_state().get(_EXTENSION, ())):
-        try:
-            listener(channel, line)
-        except Exception:
-            log.exception("live listener failed", extra={"event": "live.listener_failed", "channel": channel})
-    store.publish(channel, line)
+        for channel, line in lines:
+            try:
+                listener(channel, line)
+            except Exception:
+                log.exception("live listener failed", extra={"event": "live.listener_failed", "channel": channel})
+    if len(lines) == 1:
+        store.publish(*lines[0])
+    elif lines:
+        store.publish_all(lines)

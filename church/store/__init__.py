@@ -40,6 +40,7 @@ __all__ = [
 
 _PREFIX = "church:"
 _EXTENSION = "church_store"
+_PUBLISH_ALL = "for i = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end"
 
 
 def store_url(settings: Settings) -> str:
@@ -76,6 +77,15 @@ class StoreClient:
         try:
             self.client.publish(_PREFIX + channel, message)
         except (StoreDownError, RedisError):
+            return False
+        return True
+
+    def publish_all(self, messages: Sequence[tuple[str, str]]) -> bool:
+        """Like ``publish`` for some messages, each with its channel, in one call."""
+        args = [part for channel, message in messages for part in (_PREFIX + channel, message)]
+        try:
+            self.run_script(_PUBLISH_ALL, (), args)
+        except StoreDownError:
             return False
         return True
 
@@ -154,6 +164,10 @@ class Store:
     def publish(self, channel: str, message: str) -> bool:
         """See StoreClient.publish."""
         return self._bound.publish(channel, message)
+
+    def publish_all(self, messages: Sequence[tuple[str, str]]) -> bool:
+        """See StoreClient.publish_all."""
+        return self._bound.publish_all(messages)
 
     def subscribe(self, *channels: str) -> Iterator[Subscribed | Message]:
         """See StoreClient.subscribe. Only this call needs the app context, not the iteration."""

@@ -10,4 +10,4 @@ from church.web.responses import keep_private
 
 bp = Blueprint("live", __name__)  # without a prefix: the socket is at /ws
 bp.after_request(keep_private)
-chat.set_limiter(rate_limits.count_or_wait)
+chat.set_limiter(rate_limits.count_or_wait, rate_limits.give_back)

@@ -5,6 +5,7 @@ Everything that changes messages, including the deletion of an account, locks in
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, update
@@ -115,5 +116,10 @@ def _erase_in(session: Session, room: ChatRoom, author: User) -> Change | None:
 
 def publish_change(view: MessageView) -> MessageView:
     """Publish a change to everyone in the room; call this after the commit."""
-    live_broadcast.publish(f"chat:{view.room}", encode_message(view))
+    publish_changes([view])
     return view
+
+
+def publish_changes(views: Iterable[MessageView]) -> None:
+    """Publish changes in their order; call this after the commit."""
+    live_broadcast.publish_all([(f"chat:{view.room}", encode_message(view)) for view in views])

@@ -5,31 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
-
-from church.errors import UnauthorizedError
 from church.extensions import db
-from church.models import ChatMessage
 from church.models.base import plain, utc_now
 from church.services.chat import history, rooms
 from church.services.chat.change_log import Change, lock_author_and_room, lock_message, publish_change
 from church.services.chat.errors import NotYoursError, TextError
-from church.services.chat.posting_limits import count_post
+from church.services.chat.posting_limits import count_post, give_back_post, refuse_post, try_to_count_post
 from church.services.chat.presenters import MessageView
+from church.services.chat.store_posts import Post, publish_post
 from church.services.sessions import SignedIn
-
-# Built once: this runs for every message, and building a statement costs as much as running it.
-_INSERT = {
-    name: dialect.insert(ChatMessage)
-    .on_conflict_do_nothing(index_elements=["room_id", "user_id", "client_id"])
-    .returning(ChatMessage)
-    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
-}
-
-
-class _RepeatedError(Exception):
-    """Another request has just stored a message with the same client_id."""
 
 
 def post_message(
@@ -45,20 +29,24 @@ def post_message(
     Raises TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError and RateLimitedError.
     """
     text, client_id = clean_text(text), check_client_id(client_id)
+    seconds = try_to_count_post(signed_in)
+    if seconds is not None:
+        return _find_repeated(signed_in, room, client_id) or refuse_post(seconds)
+    inspect(text)
+    stored = publish_post(Post(signed_in, room, text, client_id))
+    if not stored.is_new:
+        give_back_post(signed_in)
+    return stored.view
+
+
+def _find_repeated(signed_in: SignedIn, room: str, client_id: str | None) -> MessageView | None:
+    """Find the message of a member who has to wait, if it was stored before. Raises what else forbids to send it."""
     with db.read() as session:
         view = rooms.load_open_room_in(session, signed_in, room)
         earlier = history.find_by_client_id(session, view.id, signed_in.user_id, client_id)
-    if earlier is not None:
-        return earlier
-    rooms.check_not_muted(view)
-    count_post(signed_in)
-    inspect(text)
-    try:
-        with db.write() as session:
-            change = _write(session, signed_in, view.id, text, client_id)
-    except _RepeatedError:
-        return _repeated(signed_in, view.id, client_id)
-    return publish_change(change.view())
+    if earlier is None:
+        rooms.check_not_muted(view)
+    return earlier
 
 
 def edit_message(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
@@ -82,31 +70,6 @@ def edit_message(signed_in: SignedIn, room: str, number: int, text: str) -> Mess
         message.text, message.changed, message.edited_at = text, counted.last_number, utc_now()
         session.flush()
     return publish_change(Change(message, author, room).view())
-
-
-def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, client_id: str | None) -> Change:
-    author, room = lock_author_and_room(session, signed_in.user_id, room_id)
-    values = {
-        "room_id": room_id,
-        "number": room.last_number,
-        "changed": room.last_number,
-        "user_id": author.id,
-        "text": text,
-        "client_id": client_id,
-        "created_at": utc_now(),
-    }
-    message = session.scalars(_INSERT[session.get_bind().dialect.name], values).one_or_none()
-    if message is None:
-        raise _RepeatedError
-    return Change(message, author, room.name)
-
-
-def _repeated(signed_in: SignedIn, room_id: int, client_id: str | None) -> MessageView:
-    with db.read() as session:
-        found = history.find_by_client_id(session, room_id, signed_in.user_id, client_id)
-    if found is None:  # the author's account has been deleted meanwhile
-        raise UnauthorizedError
-    return found
 
 
 MAX_MESSAGE_LENGTH = 4000

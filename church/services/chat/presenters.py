@@ -86,6 +86,24 @@ def present_message(row: ChatMessage, room: str, ref: str, name: str, *, is_admi
     )
 
 
+def present_new_message(
+    room: str, number: int, ref: str, name: str, *, is_admin: bool, text: str, client_id: str | None, at: datetime
+) -> MessageView:
+    """Make the view of a message that was just stored with ``number``."""
+    return MessageView(
+        room=room,
+        id=number,
+        changed=number,
+        from_ref=ref,
+        from_name=shown_name(ref, name),
+        is_admin=is_admin,
+        text=text,
+        html=str(render(text)),
+        client_id=client_id,
+        at=at,
+    )
+
+
 def present_message_by(row: ChatMessage, room: str, author: User) -> MessageView:
     """Make the view of a message row from its author's row."""
     is_admin = author.role == Role.ADMIN.value and author.verified_at is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, or_, select
 from sqlalchemy.orm import Session
@@ -21,6 +22,25 @@ _CLOSED = {
     RoomAccess.PREMIUM: "This room is for subscribers.",
     RoomAccess.ADMINS: "This room is for admins.",
 }
+
+
+class RoomFacts(NamedTuple):
+    """What a room's row says."""
+
+    id: int
+    name: str
+    title: str
+    access: str
+    last_number: int
+
+
+class SanctionFacts(NamedTuple):
+    """A sanction in force; ``room_id`` is None if it covers every room."""
+
+    kind: str
+    room_id: int | None
+    until: datetime | None
+    created_at: datetime
 
 
 def list_rooms(signed_in: SignedIn) -> list[RoomView]:
@@ -43,9 +63,17 @@ def load_open_room_in(session: Session, signed_in: SignedIn, name: str) -> RoomV
     Raises UnknownRoomError, ClosedRoomError and BannedError.
     """
     room = find_room(session, name)
+    return check_open(room, signed_in, list_sanctions_in_force(session, signed_in.user_id))
+
+
+def check_open(room: ChatRoom | RoomFacts, signed_in: SignedIn, own: Sequence[SanctionFacts]) -> RoomView:
+    """Return the view of a room that the member, who has these sanctions, may enter.
+
+    Raises ClosedRoomError and BannedError.
+    """
     if not is_room_open(room.access, signed_in):
         raise ClosedRoomError(_CLOSED.get(RoomAccess(room.access)))
-    return check_not_banned(session, room, signed_in.user_id)
+    return _check_not_banned(room, own)
 
 
 def find_offered_room(name: str) -> OfferedRoom | None:
@@ -59,7 +87,10 @@ def find_offered_room(name: str) -> OfferedRoom | None:
 
 def check_not_banned(session: Session, room: ChatRoom, user_id: int) -> RoomView:
     """Return the view of a room from which the member is not banned. Raises BannedError."""
-    own = list_sanctions_in_force(session, user_id)
+    return _check_not_banned(room, list_sanctions_in_force(session, user_id))
+
+
+def _check_not_banned(room: ChatRoom | RoomFacts, own: Sequence[SanctionFacts]) -> RoomView:
     if ban := _ban(own, room.id):
         raise BannedError(f"An admin has banned you from this room{_until(ban.until)}.")
     return _view(room, own)
@@ -112,9 +143,9 @@ def check_not_muted(room: RoomView) -> None:
         raise MutedError(f"An admin has muted you here{_until(room.muted_until)}.")
 
 
-def list_sanctions_in_force(session: Session, user_id: int) -> list[ChatSanction]:
+def list_sanctions_in_force(session: Session, user_id: int) -> list[SanctionFacts]:
     """List the sanctions in force against the member."""
-    return list(session.scalars(_SANCTIONS, {"user_id": user_id, "now": utc_now()}))
+    return [SanctionFacts(*row) for row in session.execute(_SANCTIONS, {"user_id": user_id, "now": utc_now()})]
 
 
 def in_force_conditions(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
@@ -124,12 +155,12 @@ def in_force_conditions(now: datetime | BindParameter[datetime]) -> tuple[Column
 
 # Built once: these run for every message, and building a statement costs as much as running it.
 _NAMED = select(ChatRoom).where(ChatRoom.name == bindparam("name"))
-_SANCTIONS = select(ChatSanction).where(
+_SANCTIONS = select(ChatSanction.kind, ChatSanction.room_id, ChatSanction.until, ChatSanction.created_at).where(
     ChatSanction.user_id == bindparam("user_id"), *in_force_conditions(bindparam("now"))
 )
 
 
-def _view(room: ChatRoom, own: list[ChatSanction]) -> RoomView:
+def _view(room: ChatRoom | RoomFacts, own: Sequence[SanctionFacts]) -> RoomView:
     mute = _longest(own, SanctionKind.MUTE, room.id)
     return RoomView(
         id=room.id,
@@ -142,11 +173,11 @@ def _view(room: ChatRoom, own: list[ChatSanction]) -> RoomView:
     )
 
 
-def _ban(own: list[ChatSanction], room_id: int) -> ChatSanction | None:
+def _ban(own: Sequence[SanctionFacts], room_id: int) -> SanctionFacts | None:
     return _longest(own, SanctionKind.BAN, room_id)
 
 
-def _longest(own: list[ChatSanction], kind: SanctionKind, room_id: int) -> ChatSanction | None:
+def _longest(own: Sequence[SanctionFacts], kind: SanctionKind, room_id: int) -> SanctionFacts | None:
     """Return the sanction of this kind in the room that lasts longest."""
     here = [one for one in own if one.kind == kind and one.room_id in {None, room_id}]
     return max(here, key=lambda one: (one.until is None, one.until or one.created_at), default=None)

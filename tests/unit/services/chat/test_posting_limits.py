@@ -37,7 +37,8 @@ def test_post_without_a_limiter_is_refused(ada: SignedIn, monkeypatch: pytest.Mo
 def test_posts_and_joins_are_counted_by_the_members_ref(ada: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[tuple[str, str]] = []
     monkeypatch.setattr(posting_limits, "_limiter", [])
-    posting_limits.set_limiter(lambda limit, key: counted.append((limit, key)))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(posting_limits, "_give_back", [])
+    posting_limits.set_limiter(lambda limit, key: counted.append((limit, key)), print)  # type: ignore[func-returns-value]
     posting_limits.count_post(ada)
     posting_limits.count_join(ada)
     assert counted == [("chat", ada.ref), ("history", ada.ref)]

@@ -1,0 +1,268 @@
+"""Store new messages: those of several members in one transaction, each with its own result or error.
+
+What may change is read in the transaction: the authors' accounts, their sanctions, and the rooms. So a ban, a closed
+room and a deleted account are in force for every message that is committed after them. Authors are locked first, then
+the rooms' counters in the order of their ids (see ``change_log``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from church.database import WRITE_WAIT, DatabaseDownError
+from church.errors import ChurchError, UnauthorizedError
+from church.extensions import db
+from church.lib.app_context import app_state
+from church.models import ChatMessage, ChatRoom, ChatSanction, User
+from church.models.accounts import Role
+from church.models.base import utc_now
+from church.services.chat import history, rooms
+from church.services.chat.change_log import publish_changes
+from church.services.chat.errors import UnknownRoomError
+from church.services.chat.post_queue import PostQueue
+from church.services.chat.presenters import MessageView, present_new_message
+from church.services.chat.rooms import RoomFacts, SanctionFacts
+from church.services.sessions import SignedIn
+
+_QUEUE = "chat_posts"
+_ROOMS = "chat_rooms"
+
+
+class Post(NamedTuple):
+    """A message that a member sends; ``text`` and ``client_id`` were checked."""
+
+    signed_in: SignedIn
+    room: str
+    text: str
+    client_id: str | None
+
+
+class Stored(NamedTuple):
+    """A message as stored. ``is_new`` is False if it was stored earlier, under the same client_id."""
+
+    view: MessageView
+    is_new: bool
+
+
+def publish_post(post: Post) -> Stored:
+    """Store a message, together with those that others send at the same time, and publish it.
+
+    Raises UnauthorizedError, UnknownRoomError, ClosedRoomError, BannedError, MutedError, and what the database raises.
+    """
+    state = app_state()
+    queue: PostQueue[Post, Stored] = state.get(_QUEUE) or state.setdefault(_QUEUE, PostQueue(_store_and_publish))
+    return queue.store(post)
+
+
+def _store_and_publish(posts: Sequence[Post]) -> list[Stored | Exception]:
+    results = store_posts(posts)
+    publish_changes([one.view for one in results if isinstance(one, Stored) and one.is_new])
+    return results
+
+
+def store_posts(posts: Sequence[Post]) -> list[Stored | Exception]:
+    """Store messages in one transaction, in their order; a result or an error for each.
+
+    If the transaction fails, each message is stored alone: the error is of one of them. Not when the database is down,
+    nor once that takes too long.
+    """
+    began = time.monotonic()
+    try:
+        return list(_store_together(posts))
+    except Exception as error:  # noqa: BLE001 - its sender raises it
+        if len(posts) == 1 or isinstance(error, DatabaseDownError):
+            return [error] * len(posts)
+        failure = error
+    results: list[Stored | Exception] = []
+    for post in posts:
+        is_in_time = time.monotonic() - began < WRITE_WAIT
+        results += store_posts([post]) if is_in_time else [failure]
+    return results
+
+
+# -- one transaction ---------------------------------------------------------------------------------------------------
+
+
+class _UnexpectedError(Exception):
+    """A message was stored before, or a room has changed: look at both this time."""
+
+
+class _Author(NamedTuple):
+    ref: str
+    name: str
+    is_admin: bool
+    sanctions: list[SanctionFacts]
+
+
+@dataclass
+class _New:
+    """A message to be stored; ``number`` is given to it last."""
+
+    post: Post
+    author: _Author
+    room_id: int
+    at: datetime
+    number: int = 0
+
+    @property
+    def view(self) -> MessageView:
+        return present_new_message(
+            self.post.room, self.number, self.author.ref, self.author.name,
+            is_admin=self.author.is_admin, text=self.post.text, client_id=self.post.client_id, at=self.at,
+        )  # fmt: skip
+
+
+_Outcome = _New | MessageView | ChurchError
+
+
+def _store_together(posts: Sequence[Post]) -> Iterator[Stored | Exception]:
+    try:
+        outcomes = _try_to_store(posts, looks=False)
+    except _UnexpectedError:
+        outcomes = _try_to_store(posts, looks=True)
+    views: dict[int, MessageView] = {}
+    for outcome in outcomes:
+        if isinstance(outcome, _New):
+            is_new = id(outcome) not in views
+            yield Stored(views.setdefault(id(outcome), outcome.view), is_new)
+        else:
+            yield Stored(outcome, is_new=False) if isinstance(outcome, MessageView) else outcome
+
+
+def _try_to_store(posts: Sequence[Post], *, looks: bool) -> list[_Outcome]:
+    """Store the posts in one transaction. Raises _UnexpectedError for what it can only know with ``looks``."""
+    with db.write() as session:
+        connection = session.connection()
+        now = utc_now()
+        authors = _lock_authors(connection, {post.signed_in.user_id for post in posts}, now)
+        known = _load_rooms(connection, {post.room for post in posts}, looks=looks)
+        outcomes: list[_Outcome] = []
+        new: dict[object, _New] = {}  # by what a repeated one has in common with the first
+        for number, post in enumerate(posts):
+            room, author = known.get(post.room), authors.get(post.signed_in.user_id)
+            outcome = _decide(session, post, room, author, now, looks=looks)
+            if isinstance(outcome, _New):
+                name = (outcome.room_id, post.signed_in.user_id, post.client_id) if post.client_id else number
+                outcome = new.setdefault(name, outcome)
+            outcomes.append(outcome)
+        if new:
+            _number(connection, list(new.values()), known)
+            _insert(connection, list(new.values()))
+    return outcomes
+
+
+def _decide(
+    session: Session, post: Post, room: RoomFacts | None, author: _Author | None, now: datetime, *, looks: bool
+) -> _Outcome:
+    """What becomes of a post: a new message, one that was stored before, or an error."""
+    if author is None:
+        return UnauthorizedError()
+    if room is None:
+        return UnknownRoomError()
+    try:
+        view = rooms.check_open(room, post.signed_in, author.sanctions)
+        if looks or view.muted:
+            earlier = history.find_by_client_id(session, view.id, post.signed_in.user_id, post.client_id)
+            if earlier is not None:
+                return earlier
+        rooms.check_not_muted(view)
+    except ChurchError as error:
+        return error
+    return _New(post, author, view.id, now)
+
+
+# -- statements --------------------------------------------------------------------------------------------------------
+
+# Built once: these run for every message, and building a statement costs as much as running it.
+_AUTHORS = (
+    select(
+        *(User.id, User.ref, User.name, User.role, User.verified_at),
+        *(ChatSanction.kind, ChatSanction.room_id, ChatSanction.until, ChatSanction.created_at),
+    )
+    .outerjoin_from(
+        User, ChatSanction, and_(ChatSanction.user_id == User.id, *rooms.in_force_conditions(bindparam("now")))
+    )
+    .where(User.id.in_(bindparam("users", expanding=True)), User.deleted_at.is_(None), User.disabled_at.is_(None))
+    .with_for_update(read=True, key_share=True, of=User)
+)
+_ROOM_ROWS = select(ChatRoom.id, ChatRoom.name, ChatRoom.title, ChatRoom.access, ChatRoom.last_number).order_by(
+    ChatRoom.id
+)
+_LOCKED_ROOM_ROWS = _ROOM_ROWS.with_for_update()
+_COUNT = (
+    update(ChatRoom)
+    .where(ChatRoom.id == bindparam("room"))
+    .values(last_number=ChatRoom.last_number + bindparam("more"))
+    .returning(ChatRoom.id, ChatRoom.name, ChatRoom.title, ChatRoom.access, ChatRoom.last_number)
+)
+_INSERT = {
+    name: dialect.insert(ChatMessage.__table__)
+    .on_conflict_do_nothing(index_elements=["room_id", "user_id", "client_id"])
+    .execution_options(preserve_rowcount=True)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
+
+
+def _lock_authors(connection: Connection, user_ids: Collection[int], now: datetime) -> dict[int, _Author]:
+    """The authors whose account is active, by id, with their sanctions in force; locked against deletion."""
+    authors: dict[int, _Author] = {}
+    for user_id, ref, name, role, verified_at, *sanction in connection.execute(
+        _AUTHORS, {"users": list(user_ids), "now": now}
+    ):
+        author = authors.get(user_id)
+        if author is None:
+            is_admin = role == Role.ADMIN.value and verified_at is not None
+            author = authors[user_id] = _Author(ref, name, is_admin, [])
+        if sanction[0] is not None:
+            author.sanctions.append(SanctionFacts(*sanction))
+    return authors
+
+
+def _load_rooms(connection: Connection, names: Collection[str], *, looks: bool) -> dict[str, RoomFacts]:
+    """The rooms by name: as this process knows them, or with ``looks`` as they are, and locked."""
+    known: dict[str, RoomFacts] = app_state().get(_ROOMS, {})
+    if looks or not known.keys() >= names:
+        rows = connection.execute(_LOCKED_ROOM_ROWS if looks else _ROOM_ROWS)
+        known = app_state()[_ROOMS] = {row.name: RoomFacts(*row) for row in rows}
+    return known
+
+
+def _number(connection: Connection, new: Sequence[_New], known: dict[str, RoomFacts]) -> None:
+    """Count the rooms up, and give each message its number. Raises _UnexpectedError for a room that has changed."""
+    by_room: dict[int, list[_New]] = {}
+    for one in new:
+        by_room.setdefault(one.room_id, []).append(one)
+    for room_id, own in sorted(by_room.items()):
+        row = connection.execute(_COUNT, {"room": room_id, "more": len(own)}).one_or_none()
+        before = known[own[0].post.room]
+        if row is None or RoomFacts(*row)[:4] != before[:4]:
+            raise _UnexpectedError
+        for number, one in enumerate(own, row.last_number - len(own) + 1):
+            one.number = number
+
+
+def _insert(connection: Connection, new: Sequence[_New]) -> None:
+    """Insert the messages. Raises _UnexpectedError if one was stored before."""
+    rows = [
+        {
+            "room_id": one.room_id,
+            "number": one.number,
+            "changed": one.number,
+            "user_id": one.post.signed_in.user_id,
+            "text": one.post.text,
+            "client_id": one.post.client_id,
+            "created_at": one.at,
+        }
+        for one in new
+    ]
+    inserted = connection.execute(_INSERT[connection.dialect.name], rows if len(rows) > 1 else rows[0])
+    if inserted.rowcount != len(rows):
+        raise _UnexpectedError
