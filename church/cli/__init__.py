@@ -68,8 +68,8 @@ def run() -> None:
 
     In development without a Stripe key it runs the test till too. `make run` runs this command.
     """
-    from church.server import supervisor
     from church.server.announce import list_addresses, list_notes
+    from church.server.launch import become_supervisor
     from church.server.prepare import prepare_instance
 
     settings = load_settings()
@@ -77,7 +77,7 @@ def run() -> None:
     addresses = list_addresses(settings, app)
     for line in (*list_notes(settings), *addresses):
         click.echo(line)
-    sys.exit(supervisor.run(settings, addresses))
+    become_supervisor(settings, addresses)
 
 
 @church.command(with_appcontext=False)

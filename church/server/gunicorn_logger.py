@@ -8,16 +8,9 @@ from typing import Any
 from gunicorn import glogging
 
 from church.config import Settings, find_weak_settings, load_settings
-from church.lib.version import VERSION
-from church.observability.logs import records
+from church.server.direct_logs import describe_logs, install_logs
 
 log = logging.getLogger("church.server")
-
-
-def install_logs(settings: Settings) -> None:
-    """Set up logging for a process that forks: to the log folder and the console, directly and without a thread."""
-    static = {"service": "church", "version": VERSION, "environment": settings.environment}
-    records.install(records.build(settings.log_dir, static, dict, lambda _count: None), settings.log_level)
 
 
 def _warn_of_weak_settings(settings: Settings) -> None:
@@ -33,7 +26,7 @@ class MasterLogger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no ty
         """Send gunicorn's own lines to the site's log."""
         super().setup(cfg)
         settings = load_settings()
-        install_logs(settings)
+        install_logs(describe_logs(settings))
         _warn_of_weak_settings(settings)
         self.error_log.setLevel(self.loglevel)
 

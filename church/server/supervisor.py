@@ -1,11 +1,14 @@
-"""Run the processes of ``flask church run`` side by side: the embedded store, gunicorn, the worker, the test till.
+"""Run the processes of ``flask church run`` side by side: the embedded store, gunicorn, the test till.
 
-In production systemd does this (ops/systemd); here one command starts all of them and one signal stops them.
+In production systemd does this (ops/systemd); here one command starts all of them and one signal stops them. The
+supervisor lives as long as the site, and loads neither the site nor its settings: ``church.server.launch`` plans what
+it runs, and becomes it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import select
@@ -14,57 +17,79 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from church.lib.files import make_private
 from church.lib.processes import describe_exit, die_with_parent
-from church.server.announce import EndOfStart
-from church.server.gunicorn_logger import install_logs
+from church.server.direct_logs import LogPlan, install_logs
+from church.server.end_of_start import EndOfStart
 from church.server.restarts import RestartTimes
-from church.server.work import WITH_WORK
-from church.store.embedded import embedded_command
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from church.config import Settings
-
 log = logging.getLogger("church.supervisor")
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 GRACE = 40.0  # seconds from the first signal to the kill; gunicorn gives its requests 30
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
-_HEAD_START = 1.5  # seconds for gunicorn's workers to start first: visitors wait for them, jobs can be later
-_WEB = "web"
-_STORE = "store"
+WEB = "web"
+STORE = "store"
 
 
-def run(settings: Settings, addresses: Sequence[str]) -> int:
+class Child(NamedTuple):
+    """A process to run: its name, command line, and the seconds after which it is first started."""
+
+    name: str
+    command: list[str]
+    after: float = 0.0
+    orphaned: int = signal.SIGTERM
+    """The signal that it gets when its supervisor dies."""
+
+
+class Plan(NamedTuple):
+    """What the supervisor runs; plain values, so that it can be passed on to a new process."""
+
+    instance: str
+    bind: str
+    logs: LogPlan
+    children: list[Child]
+    lines: list[str]
+    """Printed again when the start is over, below its log lines."""
+
+    def to_json(self) -> str:
+        """The plan as text."""
+        return json.dumps(self._asdict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read the text of ``to_json``."""
+        fields: dict[str, Any] = json.loads(text)
+        children = [Child(*child) for child in fields["children"]]
+        return cls(**{**fields, "children": children, "logs": LogPlan(*fields["logs"])})
+
+
+def run(plan: Plan) -> int:
     """Run the site until SIGTERM or SIGINT; a second one kills. SIGHUP reloads gunicorn, SIGUSR1 reopens its logs.
 
-    ``addresses`` are printed again when the start is over, below its log lines.
     Returns 0 after a clean stop, 1 if the address is taken or another supervisor runs this instance.
     """
-    for folder in (settings.instance, settings.log_dir):
-        make_private(folder)
-    install_logs(settings)
-    lock = os.open(settings.instance / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    install_logs(plan.logs)
+    lock = os.open(Path(plan.instance) / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.read(lock, 32).decode().strip()
-            log.error("%s is already run by process %s", settings.instance, pid)  # noqa: TRY400 (no traceback)
+            log.error("%s is already run by process %s", plan.instance, pid)  # noqa: TRY400 (no traceback)
             return 1
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
         if "MAKELEVEL" in os.environ:
             die_with_parent(os.getppid(), signal.SIGTERM)()  # if only make is ended
-        end_of_start = EndOfStart(addresses, settings.bind, settings.log_dir / "combined.log")
-        return Supervisor(list_children(settings), settings.bind, end_of_start).run()
+        end_of_start = EndOfStart(plan.lines, plan.bind, Path(plan.logs.folder) / "combined.log")
+        return Supervisor([SupervisedProcess(*child) for child in plan.children], plan.bind, end_of_start).run()
     finally:
         os.close(lock)
 
@@ -79,15 +104,13 @@ class SupervisedProcess:
         self,
         name: str,
         command: Sequence[str],
-        *,
-        environment: Mapping[str, str] | None = None,
-        orphaned: signal.Signals = signal.SIGTERM,
         after: float = 0.0,
+        orphaned: int = signal.SIGTERM,
+        *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._command = list(command)
-        self._environment = environment
         self._orphaned = orphaned
         self._times = RestartTimes(after, clock)
         self._process: subprocess.Popen[bytes] | None = None
@@ -111,10 +134,9 @@ class SupervisedProcess:
         try:
             self._process = subprocess.Popen(  # noqa: S603 (our own command lines)
                 self._command,
-                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 process_group=0,
-                preexec_fn=die_with_parent(os.getpid(), self._orphaned),  # noqa: PLW1509 (one C call)
+                preexec_fn=die_with_parent(os.getpid(), signal.Signals(self._orphaned)),  # noqa: PLW1509 (one C call)
             )
         except OSError:
             self._times.end()
@@ -138,19 +160,6 @@ class SupervisedProcess:
         """Kill the process and all it has started. It was not reaped yet, so the group can't be another's."""
         if self._process and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
-
-
-def list_children(settings: Settings) -> list[SupervisedProcess]:
-    """The processes to run: the store first, since the others use it."""
-    python = sys.executable
-    gunicorn = ("-m", "gunicorn", "-c", f"{ROOT}/ops/gunicorn.conf.py", "--pythonpath", str(ROOT), "wsgi:app")
-    processes = [SupervisedProcess(_WEB, (python, *gunicorn), environment={**os.environ, WITH_WORK: "1"})]
-    if settings.till:
-        processes.append(SupervisedProcess("till", (python, "-m", "church.till"), after=_HEAD_START))
-    if settings.redis_url is None:
-        # It stores nothing on disk; killed, it cannot remove the socket of its successor.
-        processes.insert(0, SupervisedProcess(_STORE, embedded_command(settings), orphaned=signal.SIGKILL))
-    return processes
 
 
 def find_bind_problem(bind: str) -> str | None:
@@ -226,7 +235,7 @@ class Supervisor:
             if code is None or self._stopping:
                 continue
             log.error("%s ended (%s)", child.name, describe_exit(code), extra={"event": "supervisor.end"})
-            if child.name == _WEB and code == 1 and self._address_taken():
+            if child.name == WEB and code == 1 and self._address_taken():
                 self._status = 1
                 self._stop()
 
@@ -245,7 +254,7 @@ class Supervisor:
             self._stop()
         elif number in {signal.SIGHUP, signal.SIGUSR1}:
             for child in self._children:
-                if child.name == _WEB:
+                if child.name == WEB:
                     child.send(number)
 
     def _stop(self) -> None:
@@ -255,7 +264,7 @@ class Supervisor:
     def _stop_step(self) -> bool:
         """Ask the children that were not asked yet, the store last since the others use it; False if all are gone."""
         alive = [child for child in self._children if child.pid is not None]
-        for child in [child for child in alive if child.name != _STORE] or alive:
+        for child in [child for child in alive if child.name != STORE] or alive:
             if child.pid is not None and child.pid not in self._terminated:
                 self._terminated.add(child.pid)
                 child.send(signal.SIGTERM)
@@ -300,3 +309,14 @@ def _wait(inbox: socket.socket, seconds: float | None) -> bytes:
     """The signals that arrived; waits for ``seconds`` at most."""
     ready, _, _ = select.select([inbox], [], [], seconds)
     return inbox.recv(512) if ready else b""
+
+
+def main() -> None:
+    """Run the plan in the file descriptor that is the first argument. The plan may hold a secret link."""
+    with os.fdopen(int(sys.argv[1]), encoding="utf-8") as file:
+        plan = Plan.from_json(file.read())
+    sys.exit(run(plan))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from church.cli import church
 from church.database import migrations
 from church.extensions import db
 from church.models.jobs import Job, JobState
+from church.server.supervisor import Plan
 
 
 @pytest.fixture
@@ -134,15 +136,28 @@ def test_restore_prints_where_replaced_data_is_kept(run, tmp_path: Path, setting
     assert "Sign-ins ended: 0." in done.output
 
 
-def test_run_port_in_use_fails(run, monkeypatch):
-    import socket
+def test_run_becomes_the_supervisor_of_what_it_has_prepared(run, monkeypatch, tmp_path, settings):
+    """The link for the first admin is a secret: it is neither in the command line nor in the environment."""
+    env_file = tmp_path / "env"
+    env_file.write_text("CHURCH_SITE_NAME=Of the file\nOTEL_SERVICE_NAME=seen\n")
+    copied = {"CHURCH_SITE_NAME": "Of the file", "OTEL_SERVICE_NAME": "seen"}  # by Flask, into the environment
+    for name, value in {"CHURCH_ENV_FILE": str(env_file), **copied}.items():
+        monkeypatch.setenv(name, value)
+    became = []
 
-    monkeypatch.setattr(
-        "church.server.supervisor.install_logs", lambda _settings: None
-    )  # keep the logging of these tests
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        monkeypatch.setenv("CHURCH_BIND", f"127.0.0.1:{taken.getsockname()[1]}")
-        result = run("run")
-    assert result.exit_code == 1
+    def replace(program, command, environment):
+        became.append((program, command, environment))
+        raise SystemExit(0)  # a process that is replaced goes no further
+
+    monkeypatch.setattr("os.execve", replace)
+    printed = run("run").output
+    [(program, command, environment)] = became
+    with open(int(command[3])) as file:
+        plan = Plan.from_json(file.read())
+    assert (program, command[1:3]) == (sys.executable, ["-m", "church.server.supervisor"])
+    assert [child.name for child in plan.children] == ["store", "web", "till"]
+    assert all(line in printed for line in plan.lines)
+    link = next(word for word in plan.lines[-1].split() if "/auth/first-admin/" in word)
+    assert link not in " ".join([*command, *environment.values()])
+    assert (environment["CHURCH_INSTANCE"], environment["OTEL_SERVICE_NAME"]) == (str(settings.instance), "seen")
+    assert "CHURCH_SITE_NAME" not in environment  # a reload reads the file again

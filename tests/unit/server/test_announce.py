@@ -20,8 +20,9 @@ from church.config import Settings
 from church.extensions import db
 from church.models import User
 from church.models.accounts import Purpose, Role
-from church.server import announce
-from church.server.announce import EndOfStart, list_addresses, list_notes
+from church.server import end_of_start
+from church.server.announce import list_addresses, list_notes
+from church.server.end_of_start import EndOfStart
 from church.services import accounts, email_links
 from church.services.accounts import find_account
 from church.services.accounts.validation import Address
@@ -224,7 +225,7 @@ def test_end_of_start_with_a_console_that_is_not_read_does_not_wait(
             os.write(writing, bytes(4096))
     os.set_blocking(writing, True)
     with os.fdopen(reading), os.fdopen(writing, "w") as blocked:
-        monkeypatch.setattr(announce.sys, "stdout", blocked)
+        monkeypatch.setattr(end_of_start.sys, "stdout", blocked)
         assert not site.end_of_start.step()
         site.answer()
         assert site.step_after(3.1)

@@ -13,7 +13,8 @@ import textwrap
 import pytest
 
 from church.server import supervisor
-from church.server.supervisor import SupervisedProcess, find_bind_problem, list_children
+from church.server.launch import list_children, make_plan
+from church.server.supervisor import Plan, SupervisedProcess, find_bind_problem
 from tests.support.helpers import is_alive
 from tests.support.services_fixture import free_port, site_settings, wait_until
 
@@ -147,14 +148,14 @@ def test_bind_problem_free_and_foreign_address():
 
 
 def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(supervisor, "install_logs", lambda _settings: None)  # leaves the log of the tests alone
+    monkeypatch.setattr(supervisor, "install_logs", lambda _plan: None)  # leaves the log of the tests alone
     settings = site_settings(tmp_path)
     settings.instance.mkdir(exist_ok=True)
     with (settings.instance / "run.lock").open("w") as lock:
         lock.write("4711\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert supervisor.run(settings, []) == 1
+        assert supervisor.run(make_plan(settings, [])) == 1
     assert "already run by process 4711" in caplog.text
 
 
@@ -170,6 +171,11 @@ def test_children_with_a_stripe_key_or_another_stripe_start_no_till(tmp_path):
 def test_children_with_redis_start_no_store(tmp_path):
     settings = site_settings(tmp_path, REDIS_URL="redis://cache.example")
     assert [child.name for child in list_children(settings)] == ["web", "till"]
+
+
+def test_plan_is_the_same_after_it_was_passed_on(tmp_path):
+    plan = make_plan(site_settings(tmp_path), ["Church: http://127.0.0.1:8000"])
+    assert Plan.from_json(plan.to_json()) == plan
 
 
 class Clock:
