@@ -14,7 +14,18 @@ from church.blueprints import admin, auth, brand, dora, live, markdown, status, 
 from church.config import Settings, load_settings
 from church.extensions import db, store, telemetry
 from church.services import brand as brand_service
-from church.web import assets, compression, csrf, error_pages, headers, identity, maintenance, rate_limits, route_access
+from church.web import (
+    assets,
+    compression,
+    csrf,
+    error_pages,
+    headers,
+    identity,
+    kept_pages,
+    maintenance,
+    rate_limits,
+    route_access,
+)
 from church.web.proxies import TrustedProxies
 from church.web.site import Site
 
@@ -39,6 +50,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     identity.init_app(app)
     compression.init_app(app)
     assets.init_app(app)
+    kept_pages.init_app(app)
     app.jinja_env.globals["brand"] = brand_service.init_app(app)
     church_live.init_app(app)
     for blueprint in (status.bp, brand.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, dora.bp):

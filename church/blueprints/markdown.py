@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request
 from flask.blueprints import BlueprintSetupState
+from markupsafe import Markup
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -31,6 +32,8 @@ from church.services.pages import (
 )
 from church.web import identity
 from church.web.file_answers import answer_file
+from church.web.headers import add_vary
+from church.web.kept_pages import answer_page
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
 
@@ -52,11 +55,17 @@ _FRESH_SECONDS = 60  # how long browsers and proxies may show a public page with
 def _set_up(state: BlueprintSetupState) -> None:
     pages.init_app(cast("Flask", state.app))
     state.app.add_template_global(_has_page, "has_page")
+    state.app.add_template_global(_describe_page, "json_ld")
 
 
 def _has_page(path: str) -> bool:
     """Whether the content folder has the page at ``path``: templates link no page that the operator has not written."""
     return current_pages().address(path.removeprefix("/pages/")) is not None
+
+
+def _describe_page(shown: PageView | TeaserView) -> Markup:
+    site = current_settings()
+    return make_json_ld(shown, site.site_name, site.origin)
 
 
 @bp.get("/", merge_slashes=False)
@@ -65,8 +74,8 @@ def _has_page(path: str) -> bool:
 def home() -> Response:
     """Show the newest pages and videos, and the tags."""
     current = current_pages()
-    films = videos.list_newest(_HOME_VIDEOS)
-    return _public(render_template("markdown/home.html", recent=current.recent(), tags=current.tags(), films=films))
+    films = tuple(videos.list_newest(_HOME_VIDEOS))
+    return _public(answer_page("markdown/home.html", recent=tuple(current.recent()), tags=current.tags(), films=films))
 
 
 @bp.get("/pages/", merge_slashes=False)
@@ -89,9 +98,10 @@ def listing() -> AnyResponse:
     tags = current.tags()
     exists = tag is None or bool(cards) or any(entry.name == tag for entry in tags)
     notice = None if exists else f"No page has the tag “{tag}”."
-    context = {"pages": cards, "films": films, "tags": tags, "tag": tag, "query": query, "notice": notice}
-    body = render_template("markdown/list.html", **context)
-    return _private(body) if query else _public(body)
+    context = {"films": films, "tags": tags, "tag": tag, "query": query, "notice": notice}
+    if query:
+        return _private(make_response(render_template("markdown/list.html", pages=cards, **context)))
+    return _public(answer_page("markdown/list.html", pages=tuple(cards), **context))
 
 
 @bp.get("/pages", merge_slashes=False)
@@ -108,9 +118,9 @@ def without_slash() -> AnyResponse:
 @limited("page")
 def page(slug: str) -> AnyResponse:
     """Show a page, or its public part. The slug is looked up, never made into a file path."""
-    site, reader = current_settings(), identity.reader()
+    reader = identity.reader()
     try:
-        view = current_pages().read(slug, reader, site.origin)
+        view = current_pages().read(slug, reader, current_settings().origin)
     except RenderError as error:
         raise ChurchError("This page cannot be shown right now. The error was logged.") from error
     if view is None:
@@ -120,9 +130,10 @@ def page(slug: str) -> AnyResponse:
         identity.require_known_viewer()
         identity.remember_refused_page()
     telemetry.track_content_access("page", view.access, outcome_for(reader) if is_whole else "teaser")
-    template = "markdown/page.html" if is_whole else "markdown/teaser.html"
-    body = render_template(template, page=view, json_ld=make_json_ld(view, site.site_name, site.origin))
-    return _public(body) if _is_public(view) else _private(body)
+    if not is_whole:  # what premium costs is read anew
+        return _private(make_response(render_template("markdown/teaser.html", page=view)))
+    answer = answer_page("markdown/page.html", page=view)
+    return _public(answer) if _is_public(view) else _private(answer)
 
 
 @bp.get("/pictures/<path:name>", merge_slashes=False)
@@ -194,20 +205,19 @@ def _is_public(view: PageView | TeaserView) -> bool:
     return view.access == "public" and not view.draft and view.opens is None
 
 
-def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -> Response:
+def _public(body: Response | str | bytes, content_type: str = "text/html; charset=utf-8") -> Response:
     """Make a response that is the same for all visitors: cached for a minute, then revalidated by ETag.
 
     The ETag is a hash of the body, so it changes with text, templates and settings. A page rendered for a signed-in
     account, or with a message for this visitor, is private.
     """
-    if isinstance(body, str) and content_type.startswith("text/html") and not identity.is_anonymous():
-        return _private(body)
     response = make_response(body)
+    if isinstance(body, Response) and not identity.is_anonymous():
+        return _private(response)
     response.content_type = content_type
-    response.cache_control.public = True
-    response.cache_control.max_age = _FRESH_SECONDS
+    response.headers["Cache-Control"] = f"public, max-age={_FRESH_SECONDS}"
     if response.mimetype == "text/html":
-        response.vary.add("Cookie")
+        add_vary(response, "Cookie")
     response.add_etag()
     changed = max(current_pages().modified(), videos.find_last_published(), current_app.extensions["assets"].modified)
     response.last_modified = min(changed, time.time())
@@ -215,11 +225,9 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     return response
 
 
-def _private(body: str) -> Response:
-    """Make a response that must not be stored: a search, a teaser, or a restricted page."""
-    response = make_response(body)
-    response.cache_control.private = True
-    response.cache_control.no_store = True
+def _private(response: Response) -> Response:
+    """Forbid caches to keep the response: a search, a teaser, or a restricted page."""
+    response.headers["Cache-Control"] = "private, no-store"
     return response
 
 

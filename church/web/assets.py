@@ -29,6 +29,8 @@ class Assets:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._cache: dict[str, tuple[float, int, str]] = {}  # name: check again at, mtime in ns, URL
+        self._due = 0.0  # when ``find_version`` checks all files again
+        self._changes = 0
         self.modified = time.time()
 
     def address(self, name: str) -> str:
@@ -46,8 +48,29 @@ class Assets:
             address = url_for("static", filename=name, v=digest)
             if cached is not None:  # our clock, not the file's: an upgrade may bring files with old dates
                 self.modified = time.time()
+                self._changes += 1
         self._cache[name] = (now + 1.0, changed, address)
         return address
+
+    def find_version(self) -> int:
+        """Return a number that changes when one of the files changes or is gone, within a second."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + 1.0
+            for name, (_, changed, _) in list(self._cache.items()):
+                if _find_change(self._folder / name) != changed:
+                    del self._cache[name]
+                    self.modified = time.time()
+                    self._changes += 1
+        return self._changes
+
+
+def _find_change(path: Path) -> int | None:
+    """The mtime of a file in nanoseconds; None without it."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _load_small_text(response: Response) -> None:

@@ -105,7 +105,7 @@ def _is_valid(token: str | None, key: str) -> bool:
 
 
 def make_token() -> str:
-    """Make the token for the forms of this page, as Flask-WTF does: its session's secret, signed.
+    """Make the token for the forms of a page, as Flask-WTF does: its session's secret, signed.
 
     A token has no time limit, so that the same one is good on every page of the session.
     """
@@ -129,4 +129,3 @@ def init_app(app: Flask, exempt: frozenset[str] = frozenset()) -> None:
     """
     app.extensions[_EXTENSION] = exempt
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_SSL_STRICT=False)
-    app.jinja_env.globals["csrf_token"] = make_token

@@ -1,0 +1,224 @@
+"""Pages and parts of pages that are rendered once and kept, with holes for what is a visitor's own.
+
+A page that shows an article is the same for all members who may read it, but for the visitor's name and the token of a
+form. It is rendered once, with marks in their places, and cut at the marks; each visitor gets the pieces with their own
+values between them. The pieces are compressed once, too: gzip allows to join them, brotli does not.
+
+Nothing leaks from one visitor to another, by construction. A page is kept by everything that its template is given: the
+text that this visitor may read, their kind, the address, and the version of the static files. Whoever may read less is
+given less, and so finds another page, or none. While a page is rendered to be kept, its template sees a ``Kind`` in
+place of the visitor, which has no name, no email and no number.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import struct
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import current_app, g, make_response, render_template, request, session
+from markupsafe import Markup, escape
+
+from church.web import csrf, identity
+from church.web.compression import MIN_BYTES, PieceResponse
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+    from church.services.sessions import SignedIn
+
+_EXTENSION = "kept_pages"
+_MOST_BYTES = 8 * 1024 * 1024  # of all that is kept in a worker
+_MOST_BYTES_OF_ONE = 256 * 1024
+_SECRET = secrets.token_hex(16)  # no text of the site can have it
+_HOLE = re.compile(rf"{_SECRET}-(name|token)")
+_NAME, _TOKEN = f"{_SECRET}-name", f"{_SECRET}-token"
+_SMALL_PRINT = ("/pages/terms", "/pages/privacy")  # which the footer links where they exist
+_SETTINGS = ("site_name", "site_url", "payments_enabled", "current_year", "brand")
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+_GZIP_END = b"\x03\x00"  # an empty last block
+_RENDERING = "keeps_page"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kept page may know of its visitor: everything that is the same for many of them."""
+
+    verified: bool
+    premium: bool
+    is_admin: bool
+    name: str = _NAME
+
+    @property
+    def is_member(self) -> bool:
+        """Whether their address is confirmed."""
+        return self.verified
+
+
+class KeptPage:
+    """A text in pieces, with a hole between each two of them."""
+
+    def __init__(self, text: str) -> None:
+        parts = _HOLE.split(text)
+        self.pieces = tuple(part.encode() for part in parts[::2])
+        self.holes = tuple(parts[1::2])
+        self.size = 2 * sum(map(len, self.pieces))  # with the compressed ones
+        self._compressed: tuple[bytes, ...] = ()
+
+    def fill(self, values: Mapping[str, bytes]) -> bytes:
+        """Return the whole text, with ``values`` in the holes."""
+        if not self.holes:
+            return self.pieces[0]
+        return b"".join(_interleave(self.pieces, [values[hole] for hole in self.holes]))
+
+    def fill_gzip(self, values: Mapping[str, bytes], whole: bytes) -> bytes:
+        """Return ``whole``, which ``fill`` returned for these ``values``, as gzip: the pieces are compressed once."""
+        if not self._compressed:
+            self._compressed = tuple(_deflate(piece) for piece in self.pieces)
+        filled = _interleave(self._compressed, [_store(values[hole]) for hole in self.holes])
+        return b"".join([_GZIP_HEAD, *filled, _GZIP_END, struct.pack("<LL", zlib.crc32(whole), len(whole))])
+
+
+def _interleave(pieces: tuple[bytes, ...], between: list[bytes]) -> list[bytes]:
+    joined = [b""] * (2 * len(pieces) - 1)
+    joined[::2], joined[1::2] = pieces, between
+    return joined
+
+
+def _deflate(piece: bytes) -> bytes:
+    """Compress a piece so that it begins and ends with a whole byte and refers to nothing before it."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return compressor.compress(piece) + compressor.flush(zlib.Z_FULL_FLUSH)
+
+
+def _store(value: bytes) -> bytes:
+    """A block of deflate that is not compressed (RFC 1951, 3.2.4)."""
+    return struct.pack("<BHH", 0, len(value), len(value) ^ 0xFFFF) + value
+
+
+class KeptPages:
+    """The kept pages of a worker. Beyond ``room`` bytes, drops those that were not used for the longest time."""
+
+    def __init__(self, room: int = _MOST_BYTES) -> None:
+        self._room = room
+        self._size = 0
+        self._kept: OrderedDict[Hashable, KeptPage] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, key: Hashable, render: Callable[[], str]) -> KeptPage:
+        """Return the page at ``key``; ``render`` makes it, once."""
+        page = self._kept.get(key)
+        if page is not None:
+            self._kept.move_to_end(key)
+            return page
+        page = KeptPage(render())
+        if page.size <= _MOST_BYTES_OF_ONE and key not in self._kept:  # another greenlet may have rendered it, too
+            self._kept[key] = page
+            self._size += page.size
+            while self._size > self._room:
+                self._size -= self._kept.popitem(last=False)[1].size
+        return page
+
+
+# -- whole pages ------------------------------------------------------------------------------------------------------
+
+
+def answer_page(template: str, **context: Hashable) -> Response:
+    """Answer with a page that is the same for all visitors of a kind who are given the same ``context``.
+
+    The template may use the context, ``viewer``, ``request.path``, ``csrf_token()`` and the globals that stay as they
+    are while the process runs, and nothing else of the request.
+    """
+    if _has_messages():
+        return make_response(render_template(template, **context))
+    viewer = identity.viewer()
+    key = (template, request.path, _kind_of(viewer), _find_look(), tuple(context.items()))
+    page = _pages().find(key, lambda: _render_marked(template, _kind_of(viewer), context))
+    values = _values_for(viewer, page.holes)
+    body = page.fill(values)
+    if not page.holes or len(body) < MIN_BYTES:
+        return make_response(body)
+    return PieceResponse(body, lambda: page.fill_gzip(values, body))
+
+
+def _has_messages() -> bool:
+    """Whether the visitor has a message to read, which is on no kept page."""
+    return "HTTP_COOKIE" in request.environ and "_flashes" in session
+
+
+def _render_marked(template: str, kind: Kind | None, context: dict[str, Any]) -> str:
+    """Render a page for nobody in particular."""
+    path = SimpleNamespace(path=request.path, cookies={})
+    setattr(g, _RENDERING, True)
+    try:
+        found = current_app.jinja_env.get_template(template)
+        return found.render(context | {"viewer": kind, "request": path, "session": None, "g": None})
+    finally:
+        g.pop(_RENDERING, None)
+
+
+def _kind_of(viewer: SignedIn | Kind | None) -> Kind | None:
+    return None if viewer is None else Kind(viewer.verified, viewer.premium, viewer.is_admin)
+
+
+def _find_look() -> tuple[Hashable, ...]:
+    """Return what every page depends on beside what its view gives it."""
+    has_page = cast("Callable[[str], bool]", current_app.jinja_env.globals["has_page"])
+    linked = tuple([has_page(path) for path in _SMALL_PRINT])
+    return *_find_settings(), current_app.extensions["assets"].find_version(), linked
+
+
+def _find_settings() -> tuple[Hashable, ...]:
+    """Return the settings that every page shows."""
+    known = current_app.jinja_env.globals
+    return tuple([known[name] for name in _SETTINGS])
+
+
+def _values_for(viewer: SignedIn | None, holes: tuple[str, ...]) -> dict[str, bytes]:
+    """Return what goes into the holes of a page that is sent to ``viewer``."""
+    values = {}
+    if "name" in holes:
+        values["name"] = escape((viewer.name if viewer is not None else "") or "Account").encode()
+    if "token" in holes:
+        values["token"] = escape(csrf.make_token()).encode()
+    return values
+
+
+# -- parts of pages ---------------------------------------------------------------------------------------------------
+
+
+def _render_part(template: str, viewer: SignedIn | Kind | None, here: str) -> Markup:
+    """Render a part of the layout that depends on the kind of visitor and on the address alone."""
+    kind = _kind_of(viewer)
+
+    def render() -> str:
+        return current_app.jinja_env.get_template(template).render(person=kind, here=here, token=_TOKEN)
+
+    if isinstance(viewer, Kind):  # the page is rendered to be kept, and its part has the same holes
+        return Markup(render())  # noqa: S704 - the template escapes
+    part = _pages().find((template, here, kind, _find_settings()), render)
+    return Markup(part.fill(_values_for(viewer, part.holes)).decode())  # noqa: S704 - filled with escaped values
+
+
+def _make_token() -> str:
+    """The token of a form, or its mark while a page is rendered to be kept."""
+    return _TOKEN if _RENDERING in g else csrf.make_token()
+
+
+def _pages() -> KeptPages:
+    pages: KeptPages = current_app.extensions[_EXTENSION]
+    return pages
+
+
+def init_app(app: Flask) -> None:
+    """Offer ``layout_part`` and ``csrf_token`` to the templates."""
+    app.extensions[_EXTENSION] = KeptPages()
+    app.jinja_env.globals.update(layout_part=_render_part, csrf_token=_make_token)
