@@ -94,7 +94,7 @@ def listing() -> AnyResponse:
     current = current_pages()
     reader = identity.reader()
     cards = current.search(db, query, reader, tag) if query else current.cards(tag, reader)
-    films = videos.search_videos(query, reader) if query and not tag else ()
+    films = videos.search_videos(query, reader).videos if query and not tag else ()
     tags = current.tags()
     exists = tag is None or bool(cards) or any(entry.name == tag for entry in tags)
     notice = None if exists else f"No page has the tag “{tag}”."

@@ -165,10 +165,9 @@ def success() -> AnyResponse:
 def _list_opened() -> dict[str, Any]:
     """List what premium has just opened for the member, newest first, and the newest invoice."""
     member = require_account()
-    films = [video for video in videos.list_newest() if video.access == Access.PREMIUM]
     return {
         "pages": current_pages().list_newest(Access.PREMIUM, _MOST_OPENED),
-        "films": films[:_MOST_OPENED],
+        "films": videos.list_newest_of(Access.PREMIUM, _MOST_OPENED),
         "rooms": [room for room in chat.list_rooms(member) if room.access == Access.PREMIUM],
         "invoice": next(iter(billing.list_invoices(member.user_id)), None),
     }

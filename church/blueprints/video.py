@@ -10,28 +10,39 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, jsonify, make_response, render_template, request, url_for
+from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.config import current_settings
+from church.lib.text import one_line
 from church.lib.threads import run_off_hub
 from church.lib.validators import Validators
 from church.services import videos
-from church.services.videos import AllowedStream, UnknownVideoError, WatchView, bucket_origin, presign
+from church.services.videos import (
+    AllowedStream,
+    UnknownKeyError,
+    UnknownVideoError,
+    VideoPart,
+    WatchView,
+    bucket_origin,
+    presign,
+)
 from church.web import headers, identity
 from church.web.file_answers import answer_file
 from church.web.forms import read_fields, safe_next
 from church.web.identity import viewer_or_unavailable
+from church.web.list_parts import AskedPart, make_choices, make_links, read_part
 from church.web.rate_limits import limited
 from church.web.responses import keep_private, require_account, respond_done
 from church.web.route_access import EVERYONE, MEMBERS, allow
 
 bp = Blueprint("video", __name__, url_prefix="/video")
 
-PAGE_SIZE = 60  # videos on a page of the list
+PAGE_SIZE = videos.PART_SIZE
 _MAX_STARTED = 4
-_MAX_PAGE_DIGITS = 4
+_MAX_QUERY = 200
 _MAX_SECOND_DIGITS = 6
 _MAX_QUALITY_LENGTH = 20
 _MAX_PARAMETER_LENGTH = 64
@@ -49,16 +60,53 @@ _ASSET_TYPES = {"jpg": "image/jpeg", "vtt": "text/vtt"}
 @bp.get("/")
 @allow(EVERYONE)
 @limited("page")
-def listing() -> Response:
-    """List all videos, newest first, 60 a page. The first page starts with those that the member has not finished."""
-    page, reader, member = _page_number(), identity.reader(), _member_id()
-    cards = videos.list_videos(reader, member, PAGE_SIZE + 1, (page - 1) * PAGE_SIZE)
-    if page > 1 and not cards:
+@limited("search", when=lambda: bool(request.args.get("q")))
+def listing() -> AnyResponse:
+    """List the videos in parts, newest first, or the results of a search.
+
+    The first part begins with those that the member has not finished. Query: ``after``, ``before`` or ``month`` for a
+    part, ``q`` for a search.
+    """
+    if "page" in request.args:  # as the parts were numbered before
+        return redirect(url_for("video.listing"), 301)
+    query, asked = one_line(request.args.get("q", "")[:_MAX_QUERY]), read_part()
+    part = _find(query, asked) if query else _list(asked)
+    if not part.videos and not asked.is_first:
         raise NotFound
+    if asked.before is not None and part.previous is None:
+        return redirect(url_for("video.listing"))  # whole, from its beginning
+    return _show_part(query, asked, part)
+
+
+def _list(asked: AskedPart) -> VideoPart:
+    place = {"after": asked.after, "before": asked.before}
+    try:
+        return videos.list_videos(identity.reader(), _member_id(), PAGE_SIZE, from_day=asked.from_day, **place)
+    except UnknownKeyError:
+        raise NotFound from None
+
+
+def _find(query: str, asked: AskedPart) -> VideoPart:
+    if asked.before is not None or asked.month is not None:
+        raise NotFound
+    try:
+        return videos.search_videos(query, identity.reader(), _member_id(), PAGE_SIZE, after=asked.after)
+    except UnknownKeyError:
+        raise NotFound from None
+
+
+def _show_part(query: str, asked: AskedPart, part: VideoPart) -> Response:
+    reader, member = identity.reader(), _member_id()
+    is_begin = asked.is_first and not query
     context = {
-        "videos": cards[:PAGE_SIZE],
-        "begun": videos.list_unfinished(reader, member, _MAX_STARTED) if page == 1 and member is not None else (),
-        "older": page + 1 if len(cards) > PAGE_SIZE else None,
+        "videos": part.videos,
+        "query": query,
+        "is_first": asked.is_first,
+        "begun": videos.list_unfinished(reader, member, _MAX_STARTED) if is_begin and member is not None else (),
+        "links": make_links("/video/", asked, previous=part.previous, next=part.next, q=query),
+        "total": max(videos.count_videos(), len(part.videos)),
+        "choices": () if query or not (part.next or part.previous) else make_choices(videos.list_months()),
+        "chosen": asked.month,
     }
     return keep_private(make_response(render_template("video/list.html", **context)))
 
@@ -85,12 +133,6 @@ def watch(slug: str) -> Response:
     response = make_response(render_template("video/watch.html", video=video, **context))
     response.headers["Referrer-Policy"] = "no-referrer"
     return keep_private(response)
-
-
-def _page_number() -> int:
-    """Read ``page`` from the query: 1 or more, and 1 where it is not a number."""
-    page = request.args.get("page", "")[:_MAX_PAGE_DIGITS]
-    return max(1, int(page)) if page.isascii() and page.isdigit() else 1
 
 
 def _member_id() -> int | None:

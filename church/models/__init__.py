@@ -20,7 +20,16 @@ from church.models.dora import DeliveredCommit, Deployment, Incident
 from church.models.jobs import Job, Mail, Schedule
 from church.models.maintenance import Maintenance
 from church.models.pages import PageText
-from church.models.videos import Caption, Rendition, Video, VideoUpload, WatchPosition, WatchSetting
+from church.models.videos import (
+    Caption,
+    Rendition,
+    Video,
+    VideoLibrary,
+    VideoText,
+    VideoUpload,
+    WatchPosition,
+    WatchSetting,
+)
 
 __all__ = [
     "ApiToken",
@@ -55,6 +64,8 @@ __all__ = [
     "UnmatchedPayment",
     "User",
     "Video",
+    "VideoLibrary",
+    "VideoText",
     "VideoUpload",
     "WatchPosition",
     "WatchSetting",

@@ -1,4 +1,4 @@
-"""Videos with their renditions and captions, unfinished uploads, and watch positions.
+"""Videos with their searchable text, renditions and captions, unfinished uploads, and watch positions.
 
 The files are in ``CHURCH_VIDEO_DIR``.
 """
@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,7 +33,7 @@ class Video(Base):
         CheckConstraint("state IN ('queued', 'working', 'ready', 'failed')", name="state"),
         CheckConstraint("access_level IN ('public', 'members', 'premium')", name="access_level"),
         CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
-        Index("ix_videos_state_published_at", "state", "published_at"),
+        Index("ix_videos_state_published_at", "state", "published_at", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -63,6 +63,38 @@ class Video(Base):
     published_at: Mapped[datetime | None]
     uploaded_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     """None if the command line added it."""
+
+
+class VideoText(Base):
+    """The searchable text of one video; ``id`` is the video's. Triggers copy it, whoever changes the video.
+
+    ``prepared`` is whether letters of unspaced scripts stand apart in it, as the search expects (see
+    services/videos/search.py). Text that is not is found by whole words already.
+    """
+
+    __tablename__ = "video_texts"
+    __table_args__ = (
+        Index(
+            "ix_video_texts_prepared",
+            "prepared",
+            sqlite_where=text("prepared = 0"),
+            postgresql_where=text("NOT prepared"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    title: Mapped[str] = mapped_column(PlainText)
+    description: Mapped[str] = mapped_column(PlainText)
+    prepared: Mapped[bool]
+
+
+class VideoLibrary(Base):
+    """One row, with ``id`` 1. Triggers raise ``version`` whenever readers may see something else in the videos."""
+
+    __tablename__ = "video_library"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger)
 
 
 class Rendition(Base):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from church.config import current_settings
 from church.extensions import db
@@ -108,19 +110,30 @@ def import_file(file: Path, draft: VideoDraft | None = None) -> AdminVideo:
     return videos.load_for_admin(ref)
 
 
+def add_rows(videos_: Sequence[dict[str, Any]]) -> None:
+    """Add the rows of ready videos without files, with these columns; ``slug`` is needed. Needs an app context."""
+    with db.write() as session:
+        session.execute(insert(Video), [row_values(**row) for row in videos_])
+
+
+def row_values(slug: str, **values: Any) -> dict[str, Any]:
+    """Return the columns of a ready video; ``values`` are some of them."""
+    now = utc_now()
+    facts: dict[str, Any] = {
+        "ref": secrets.token_hex(8), "slug": slug, "title": slug.capitalize(), "description": "",
+        "access_level": "premium", "state": VideoState.READY.value, "progress": 100, "source_name": "clip.mkv",
+        "source_bytes": 10, "duration_ms": 60_000, "width": 1280, "height": 720, "created_at": now,
+        "published_at": now,
+    }  # fmt: skip
+    return {**facts, **values}
+
+
 def add_ready(slug: str = "harbour", data: bytes = b"0123456789", **values: Any) -> Video:
     """Add a ready video with one rendition of ``data``; ``values`` are columns. Needs an app context.
 
     The row is detached.
     """
-    now = utc_now()
-    facts: dict[str, Any] = {
-        "ref": secrets.token_hex(8), "slug": slug, "title": slug.capitalize(), "description": "",
-        "access_level": "premium", "state": VideoState.READY.value, "progress": 100, "source_name": "clip.mkv",
-        "source_bytes": len(data), "duration_ms": 60_000, "width": 1280, "height": 720, "created_at": now,
-        "published_at": now,
-    }  # fmt: skip
-    video = Video(**{**facts, **values})
+    video = Video(**row_values(slug, **{"source_bytes": len(data), **values}))
     folder = local.video_folder(current_settings(), video.ref)
     folder.mkdir(parents=True)
     (folder / "720p.mp4").write_bytes(data)

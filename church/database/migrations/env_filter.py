@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-# SQLite's full-text table with its shadows, PostgreSQL's generated column and its index.
-_UNMODELLED = {"search", "ix_page_texts_search"}
+# SQLite's full-text tables with their shadows, PostgreSQL's generated columns and their indexes.
+_UNMODELLED = {"search", "ix_page_texts_search", "title_search", "ix_video_texts_search", "ix_video_texts_title_search"}
 
 
 def include_object(_object: Any, name: str | None, _kind: str, reflected: bool, _other: Any) -> bool:
     """Tell Alembic whether to compare an object (its ``include_object`` option)."""
     if not reflected or name is None:
         return True
-    return name not in _UNMODELLED and not name.startswith("page_texts_fts")
+    return name not in _UNMODELLED and not name.startswith(("page_texts_fts", "video_texts_fts"))

@@ -12,7 +12,7 @@ from church.services.pages.library import FileProblem, looks_like_traversal
 from church.services.pages.page_reports import PageReport
 from church.services.pages.presenters import PageCard, PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
-from church.services.pages.search_text import search_words
+from church.services.pages.search_text import Piece, index_text, remove_accents, search_words, split_query
 
 __all__ = [
     "FeedItem",
@@ -20,16 +20,20 @@ __all__ = [
     "PageCard",
     "PageReport",
     "PageView",
+    "Piece",
     "RenderError",
     "TeaserView",
     "check_folder",
     "compose_letters",
     "current_pages",
+    "index_text",
     "init_app",
     "looks_like_traversal",
     "make_json_ld",
     "queue_index",
+    "remove_accents",
     "render_fragment",
     "report_on_folder",
     "search_words",
+    "split_query",
 ]

@@ -2,9 +2,9 @@
 
 Only this package touches the video folder, ffmpeg and the bucket.
 
-For a viewer: ``listing``, ``watch_view``, ``playable`` (for the stream), ``save_position``. For an admin:
-``start_upload`` and ``append`` (or ``add``), ``admin_view`` until the import has ended, then ``edit``, ``retry`` and
-``delete``.
+For a viewer: ``list_videos``, ``load_watch_view``, ``grant_address`` (for the stream), ``save_position``. For an admin:
+``start_upload`` and ``append_piece`` (or ``add_file``), ``load_for_admin`` until the import has ended, then
+``edit_video``, ``retry_import`` and ``delete_video``.
 """
 
 from __future__ import annotations
@@ -35,14 +35,22 @@ from church.services.videos.importing.receive_upload import (
     receive_whole,
     start_upload,
 )
-from church.services.videos.library import (
-    find_asset,
-    find_last_published,
-    list_newest,
+from church.services.videos.library import find_asset, load_watch_view
+from church.services.videos.listing import (
+    PART_SIZE,
+    UnknownKeyError,
+    VideoPart,
     list_unfinished,
     list_videos,
-    load_watch_view,
     search_videos,
+)
+from church.services.videos.newest import (
+    count_videos,
+    find_last_published,
+    library_version,
+    list_months,
+    list_newest,
+    list_newest_of,
 )
 from church.services.videos.positions import save_position, set_resume
 from church.services.videos.presenters import AdminVideo, UploadView, VideoDraft, WatchView
@@ -58,12 +66,15 @@ from church.services.videos.streaming.player_addresses import (
 
 __all__ = [
     "MAX_PIECE_BYTES",
+    "PART_SIZE",
     "POSTER",
     "AdminVideo",
     "AllowedStream",
+    "UnknownKeyError",
     "UnknownVideoError",
     "UploadView",
     "VideoDraft",
+    "VideoPart",
     "WatchView",
     "add_caption",
     "add_file",
@@ -72,6 +83,7 @@ __all__ = [
     "cancel_upload",
     "check_token",
     "count_playback",
+    "count_videos",
     "delete_video",
     "edit_video",
     "find_asset",
@@ -82,8 +94,11 @@ __all__ = [
     "grant_address",
     "import_video",
     "is_boto3_installed",
+    "library_version",
     "list_for_admin",
+    "list_months",
     "list_newest",
+    "list_newest_of",
     "list_unfinished",
     "list_uploads",
     "list_videos",

@@ -22,6 +22,7 @@ from church.services.audit import Actor
 from church.services.videos import queries
 from church.services.videos.descriptions import is_valid_slug
 from church.services.videos.presenters import AdminVideo, VideoDraft
+from church.services.videos.search import prepare_text
 from church.services.videos.storage.bucket import REMOVE_JOB
 
 IMPORT_JOB = "videos.import"
@@ -65,6 +66,8 @@ def edit_video(ref: str, title: str, access: str, description: str, actor: Actor
         changed = [name for name, value in values.items() if getattr(video, name) != value]
         for name in changed:
             setattr(video, name, values[name])
+        if {"title", "description"} & set(changed):
+            prepare_text(session, video)
         if changed:
             audit.record_by(session, "video.edited", actor, video=video.slug, fields=changed)
     log.info("video edited", extra={"event": "video.edited", "video": video.slug, "fields": changed})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -17,12 +17,12 @@ from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import videos
 from church.services.audit import Actor
-from church.services.videos import library as videos_library
+from church.services.videos import newest
 from church.services.videos.storage import local
 from tests.support.browsing import JSON, Browser, follow_redirect
 from tests.support.helpers import grows
 from tests.support.people import add_user
-from tests.support.video_fixture import add_ready
+from tests.support.video_fixture import add_ready, add_rows
 
 CONSOLE = Actor(None, "cli")
 DESCRIPTION = "A walk *through* the nave."
@@ -84,23 +84,74 @@ def test_admin_watches_every_video_without_a_subscription(site: Flask) -> None:
     assert admin.submit("/video/progress/talk", {"position_ms": "5000"}).status_code == 200
 
 
-def test_list_of_many_videos_is_paged(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_of_many_videos_is_walked_in_parts_without_scripts(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "PAGE_SIZE", 1)
     browser = Browser(site)
     seen: list[str] = []
+    titles: list[str] = []
     address = "/video/"
     while address:
         page = browser.get(address).text
         seen += re.findall(r'tape-title"><a href="/video/(\w+)"', page)
-        address = next(iter(re.findall(r'href="([^"]+)" rel="next"', page)), "")
+        titles += re.findall(r"<title>(.+?)</title>", page)
+        assert re.findall(r'<link rel="canonical" href="https?://[^/]+([^"]+)"', page) == [address]
+        last, address = address, next(iter(re.findall(r'href="([^"]+)" rel="next"', page)), "")
+    assert seen == ["talk", "house", "open"]
+    assert titles[0].startswith("Videos · ")
+    assert re.match(r"Videos, \d+ \w+ \d{4} · ", titles[1])
+    back = re.findall(r'href="([^"]+)" rel="prev"', browser.get(last).text)[0]
+    assert 'href="/video/house"' in browser.get(back).text
+    first = browser.get(re.findall(r'href="([^"]+)" rel="prev"', browser.get(back).text)[0])
+    assert (first.status_code, first.headers["Location"]) == (302, "/video/")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("page=2", 301),
+        ("after=", 200),
+        ("after=x", 404),
+        ("before=2025-03-14", 404),
+        ("after=2001-01-01T000000.000000~1", 404),
+        ("before=2999-01-01T000000.000000~1", 404),
+        ("month=2025-13", 404),
+        ("month=0000-01", 404),
+        ("month=1999-01", 404),
+        ("month=9999-12", 200),
+        ("q=nave&after=title-0", 404),
+        ("q=nave&month=2025-03", 404),
+        ("utm_source=letter", 200),
+        ("after=" + "9" * 500, 404),
+    ],
+)
+def test_list_odd_address_is_answered_or_unknown(site: Flask, query: str, status: int) -> None:
+    assert Browser(site).get(f"/video/?{query}").status_code == status
+
+
+def test_list_jumps_to_a_month(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "PAGE_SIZE", 2)
     with site.app_context():
-        assert seen == [one.slug for one in videos.list_videos()]
-    assert [browser.get(f"/video/?page={number}").status_code for number in ("0", "x", "4", "9999")] == [
-        200,
-        200,
-        404,
-        404,
-    ]
+        moments = {"old": datetime(2019, 5, 31, 23, 59, tzinfo=UTC), "older": datetime(2018, 1, 1, tzinfo=UTC)}
+        add_rows([{"slug": slug, "published_at": at} for slug, at in moments.items()])
+    browser = Browser(site)
+    assert '<option value="2019-05">May 2019</option>' in browser.get("/video/").text
+    page = browser.get("/video/?month=2019-05").text
+    assert re.findall(r'tape-title"><a href="/video/(\w+)"', page) == ["old", "older"]
+    assert '<option value="2019-05" selected>' in page
+    assert "Videos, 31 May 2019 to 1 January 2018 · " in page
+
+
+def test_search_of_videos_leads_to_more_results(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "PAGE_SIZE", 2)
+    with site.app_context():
+        add_rows([{"slug": f"nave{n}", "title": "Nave"} for n in range(3)])
+    browser = Browser(site)
+    first = browser.get("/video/?q=nave")
+    assert first.headers["Cache-Control"] == "private, no-store"
+    assert '<meta name="robots" content="noindex">' in first.text
+    more = re.findall(r'href="([^"]+)" rel="next"', first.text)[0].replace("&amp;", "&")
+    assert re.findall(r'tape-title"><a href="/video/(\w+)"', browser.get(more).text) == ["nave0", "house"]
+    assert "No results." in browser.get("/video/?q=nowhere").text
 
 
 @pytest.mark.parametrize(
@@ -240,14 +291,13 @@ def test_new_videos_appear_on_home_page_feed_sitemap_and_search(site: Flask) -> 
 
 def test_home_page_while_database_is_down_shows_the_last_videos(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = Browser(site)
+    monkeypatch.setattr(newest, "_CHECK_SECONDS", -1.0)
     assert 'href="/video/talk"' in browser.get("/").text
-    monkeypatch.setattr(videos_library, "_CACHE_SECONDS", -1.0)
-    browser.get("/")
 
     def down(**_: object) -> None:
         raise DatabaseDownError
 
-    monkeypatch.setattr(videos_library, "list_videos", down)
+    monkeypatch.setattr(db, "read", down)
     assert 'href="/video/talk"' in browser.get("/").text
 
 

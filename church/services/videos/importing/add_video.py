@@ -31,6 +31,7 @@ from church.services.videos.editing import queue_import, validate_draft
 from church.services.videos.errors import ImportFailedError, NotVideoError, TooLargeError
 from church.services.videos.importing import captions, chapters, ffmpeg
 from church.services.videos.presenters import VideoDraft
+from church.services.videos.search import prepare_text
 from church.services.videos.storage import local
 
 log = logging.getLogger("church.videos")
@@ -105,14 +106,13 @@ def insert_video(
     Raises FieldErrors if the chosen slug is taken.
     """
     slug = _choose_slug(session, draft)
-    session.add(
-        Video(
-            ref=ref, slug=slug, title=draft.title, description=draft.description, access_level=draft.access,
-            source_name=Path(name).name[:_MAX_NAME_LENGTH], source_bytes=size, created_at=utc_now(),
-            uploaded_by=actor.user_id,
-        )
+    video = Video(
+        ref=ref, slug=slug, title=draft.title, description=draft.description, access_level=draft.access,
+        source_name=Path(name).name[:_MAX_NAME_LENGTH], source_bytes=size, created_at=utc_now(),
+        uploaded_by=actor.user_id,
     )  # fmt: skip
-    session.flush()
+    session.add(video)
+    prepare_text(session, video)
     queue_import(session, ref, delay)
     audit.record_by(session, "video.added", actor, video=slug, access=draft.access)
     return slug

@@ -25,10 +25,10 @@ def test_position_is_saved_until_the_member_turns_resume_off(on_both: Flask) -> 
     add_ready("pier", access_level="members")
     for at in (10_000, 30_000):
         assert videos.save_position("harbour", ada.id, PREMIUM, at)
-    card = next(one for one in videos.list_videos(PREMIUM, ada.id) if one.slug == "harbour")
+    card = next(one for one in videos.list_videos(PREMIUM, ada.id).videos if one.slug == "harbour")
     assert card.watched is not None
     assert (card.watched.position_ms, card.watched.finished, card.percent) == (30_000, False, 50)
-    assert [one.watched for one in videos.list_videos(PREMIUM)] == [None, None]
+    assert [one.watched for one in videos.list_videos(PREMIUM).videos] == [None, None]
     videos.save_position("pier", ada.id, PREMIUM, 5_000)
     assert [one.slug for one in videos.list_unfinished(PREMIUM, ada.id, 4)] == ["pier", "harbour"]
     assert [one.slug for one in videos.list_unfinished(PREMIUM, ada.id, 1)] == ["pier"]

@@ -1,0 +1,144 @@
+"""What pages for everyone show of the videos: the newest, how many, and their months. Made once per change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from church.errors import UnavailableError
+from church.extensions import db
+from church.lib.app_context import app_state
+from church.models import Video, VideoLibrary
+from church.models.videos import VideoState
+from church.services.access import ANONYMOUS, Access
+from church.services.videos import listing, queries
+from church.services.videos.presenters import VideoCard
+
+_KEPT = "video_shelf"  # key in app.extensions
+_CHECK_SECONDS = 1.0
+_NEWEST = 50
+_MOST_MONTHS = 1200
+_READY = Video.state == VideoState.READY.value
+
+_NONE: tuple[VideoCard, ...] = ()
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class MonthOfVideos:
+    """A month in which videos were published."""
+
+    year: int
+    month: int
+
+
+@dataclass
+class _Kept:
+    """What was made of one version of the library. ``version`` is -1 as long as the database was never reached."""
+
+    version: int = -1
+    check_at: float = 0.0
+    values: dict[Hashable, Any] = field(default_factory=dict)
+    before: dict[Hashable, Any] = field(default_factory=dict)
+    """What was made of the version before, for while the database is down."""
+
+
+def library_version() -> int:
+    """Return a number that changes when readers may see something else in the videos; at most a second old.
+
+    While the database is down it is the last one. Database errors are not raised.
+    """
+    return _current().version
+
+
+def list_newest(limit: int = _NEWEST) -> tuple[VideoCard, ...]:
+    """List the newest ready videos, at most 50, as a stranger sees them. Database errors are not raised.
+
+    While the database is down the list is the last one that was loaded.
+    """
+    return _keep("newest", _load_newest, _NONE)[:limit]
+
+
+def list_newest_of(access: Access, limit: int) -> tuple[VideoCard, ...]:
+    """List the newest ready videos of one access level, as a stranger sees them. Database errors are not raised."""
+    return _keep(("newest", access, limit), lambda: _load_newest_of(access, limit), _NONE)
+
+
+def count_videos() -> int:
+    """Count the ready videos."""
+    return _keep("count", _count, 0)
+
+
+def list_months() -> tuple[MonthOfVideos, ...]:
+    """List the months in which videos were published, newest first."""
+    return _keep("months", _load_months, ())
+
+
+def find_last_published() -> float:
+    """Return when the newest video was published, in seconds since 1970; 0 if there is none."""
+    return next((video.published_at.timestamp() for video in list_newest(1)), 0.0)
+
+
+def _current() -> _Kept:
+    kept: _Kept = app_state().setdefault(_KEPT, _Kept())
+    now = time.monotonic()
+    if now < kept.check_at:
+        return kept
+    kept.check_at = now + _CHECK_SECONDS  # requests that come while this one looks get what is kept
+    try:
+        with db.read() as session:
+            version = session.scalar(select(VideoLibrary.version)) or 0
+    except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
+        return kept
+    if version != kept.version:
+        kept = app_state()[_KEPT] = _Kept(version, kept.check_at, before={**kept.before, **kept.values})
+    return kept
+
+
+def _keep(name: Hashable, make: Callable[[], _T], without: _T) -> _T:
+    kept = _current()
+    if name not in kept.values:
+        try:
+            kept.values[name] = make()
+        except (UnavailableError, SQLAlchemyError):
+            before: _T = kept.before.get(name, without)
+            return before
+    value: _T = kept.values[name]
+    return value
+
+
+def _load_newest() -> tuple[VideoCard, ...]:
+    with db.read() as session:
+        return queries.make_cards(listing.load_newest(session, _NEWEST), ANONYMOUS, {})
+
+
+def _load_newest_of(access: Access, limit: int) -> tuple[VideoCard, ...]:
+    query = select(Video).where(_READY, Video.access_level == access.value)
+    with db.read() as session:
+        videos = session.scalars(query.order_by(Video.published_at.desc(), Video.id.desc()).limit(limit)).all()
+    return queries.make_cards(videos, ANONYMOUS, {})
+
+
+def _count() -> int:
+    with db.read() as session:
+        return session.scalar(select(func.count()).select_from(Video).where(_READY)) or 0
+
+
+def _load_months() -> tuple[MonthOfVideos, ...]:
+    """Step from month to month along the index: reads one row of each, not all videos."""
+    newest = select(func.max(Video.published_at)).where(_READY)
+    months: list[MonthOfVideos] = []
+    with db.read() as session:
+        published: datetime | None = session.scalar(newest)
+        while published is not None and len(months) < _MOST_MONTHS:
+            months.append(MonthOfVideos(published.year, published.month))
+            first = datetime(published.year, published.month, 1, tzinfo=UTC)
+            published = session.scalar(newest.where(Video.published_at < first))
+    return tuple(months)
