@@ -104,6 +104,20 @@ def downgrade(revision: str) -> None:
     click.echo(f"Database is at revision {revision}.")
 
 
+@church.command()
+def recount() -> None:
+    """Add up ledger, subscriptions and deliveries again, where `flask church doctor` finds wrong sums.
+
+    The site may run meanwhile.
+    """
+    from church.database import kept_sums
+    from church.extensions import db
+
+    with db.write() as session:
+        kept_sums.recount(session)
+    click.echo("Sums are those of the rows again.")
+
+
 @church.command(with_appcontext=False)
 @pass_script_info
 def index(info: ScriptInfo) -> None:

@@ -22,6 +22,7 @@ from church.doctor.findings import Finding, State
 from church.doctor.host import check_clock, check_content, check_disk, check_folders, check_metrics, check_scrapes
 from church.doctor.pages import check_pages
 from church.doctor.payments import check_payments
+from church.doctor.sums import check_sums
 from church.doctor.videos import check_videos
 from church.lib.secrets import find_weakness
 from church.store import StoreClient
@@ -59,6 +60,7 @@ def run_checks(settings: Settings) -> list[CheckResult]:
         "jobs": check_jobs,
         "mail": check_email,
         "payments": check_payments,
+        "sums": check_sums,
         "videos": check_videos,
         "metrics": check_metrics,
         "scrapes": check_scrapes,

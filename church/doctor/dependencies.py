@@ -74,10 +74,10 @@ def query_database(settings: Settings, question: Callable[[Session], T]) -> T:
         engine.dispose()
 
 
-def explain_unread(what: str, error: DBAPIError) -> Finding:
-    """Explain why ``what`` could not be read from the database."""
+def explain_unread(what: str, error: DBAPIError, seconds: int = 1) -> Finding:
+    """Explain why ``what`` could not be read from the database within ``seconds``."""
     if _is_slow(error):
-        return "warn", f"{what} could not be read in a second", _FIND_SLOW
+        return "warn", f"{what} could not be read in {'a second' if seconds == 1 else f'{seconds} seconds'}", _FIND_SLOW
     return "fail", f"{what} could not be read", "see database"
 
 

@@ -17,6 +17,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+from church.database import kept_sums
 from church.extensions import db
 from church.jobs import listing, queue
 from church.jobs.listing import JobView
@@ -88,3 +89,9 @@ def purge(_payload: dict[str, Any]) -> None:
     """Delete jobs that were done more than 30 days ago. Dead jobs stay until an admin retries them."""
     count = queue.purge(KEEP_DONE)
     log.info("deleted old finished jobs", extra={"event": "jobs.purged", "count": count})
+
+
+@every(timedelta(minutes=10), "sums.add_up")
+def add_up_sums(_payload: dict[str, Any]) -> None:
+    """Join the rows of the kept sums, of which PostgreSQL gets some with each change."""
+    kept_sums.add_up(db)

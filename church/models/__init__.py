@@ -18,6 +18,7 @@ from church.models.billing import (
 from church.models.chat import ChatMessage, ChatReport, ChatRoom, ChatSanction
 from church.models.dora import DeliveredCommit, Deployment, Incident
 from church.models.jobs import Job, Mail, Schedule
+from church.models.kept_sums import KeptSum
 from church.models.maintenance import Maintenance
 from church.models.pages import PageText
 from church.models.videos import (
@@ -48,6 +49,7 @@ __all__ = [
     "Incident",
     "Invoice",
     "Job",
+    "KeptSum",
     "LedgerEntry",
     "Link",
     "Mail",

@@ -28,7 +28,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ops.seed",
-        description="Fill an empty site. It is the one of the environment: CHURCH_INSTANCE, CHURCH_CONTENT, DATABASE_URL.",
+        description="Fill an empty site: the one of CHURCH_INSTANCE, CHURCH_CONTENT and DATABASE_URL.",
     )
     for one in fields(Size):
         parser.add_argument(f"--{one.name}", type=int, help=f"default: {one.default:,}")

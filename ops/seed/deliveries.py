@@ -38,11 +38,13 @@ class Deliveries:
 
     def commits(self, number: int) -> list[tuple[str, datetime]]:
         """Sha and time of each commit, some four."""
-        before = self.finished(number)
+        numbers = range(number * 8, number * 8 + 1 + scatter(number, 52) % 7)
         return [
-            (f"{scatter(number * 8 + one, 50):016x}" * 2 + "a1b2c3d4", before - timedelta(days=6) * share(number * 8 + one, 51) ** 3)
-            for one in range(1 + scatter(number, 52) % 7)
-        ]  # fmt: skip
+            (f"{scatter(one, 50):016x}" * 2 + "a1b2c3d4", self._committed(number, share(one, 51))) for one in numbers
+        ]
+
+    def _committed(self, number: int, mixed: float) -> datetime:
+        return self.finished(number) - timedelta(days=6) * mixed**3
 
     def deployments(self) -> Iterator[Row]:
         for number in range(1, self.size.deployments + 1):

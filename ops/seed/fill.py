@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import bcrypt
@@ -19,7 +20,7 @@ from church.models.base import Base
 from church.services.accounts import passwords
 from ops.seed import deliveries, films, money, pages, people
 from ops.seed.derived import STEPS
-from ops.seed.load import Loader, Row, open_loader
+from ops.seed.load import Row, open_loader
 from ops.seed.size import Size, Span
 
 PASSWORD = "five wooden ladders"  # of every account; admin-1@church.example is an admin
@@ -49,10 +50,14 @@ def fill_site(
     migrate(settings)
     if not anyway:
         _require_empty(settings)
-    with open_loader(settings) as loader:
-        for model, rows in _tables(settings, size, span, loader):
+    rooms = _list_rooms(settings)
+    tables = _tables(settings, size, span, rooms)
+    with open_loader(settings, [model for model, _ in tables]) as loader:
+        for model, rows in tables:
             tell(f"{loader.add(model, rows):>9,} {model.__tablename__}")
-        _count_changes(loader, size)
+        for room in rooms:
+            changes = people.count_changes(size, rooms, room)
+            loader.run(update(models.ChatRoom).where(models.ChatRoom.id == room).values(last_number=changes))
     tell("indexes, foreign keys, commit")
     pages.write_pages(settings.content, size, span)
     tell(f"{size.pages:>9,} pages")
@@ -65,22 +70,35 @@ def fill_site(
 
 
 def _require_empty(settings: Settings) -> None:
-    engine = make_upkeep_engine(settings)
-    try:
-        with Session(engine) as session:
-            for model in (models.User, models.Video, models.LedgerEntry, models.Deployment):
-                if session.execute(select(inspect(model).primary_key[0]).limit(1)).first():
-                    raise NotEmptyError(f"the database has {model.__tablename__} already: take an empty one")
-    finally:
-        engine.dispose()
+    with _reading(settings) as session:
+        for model in (models.User, models.Video, models.LedgerEntry, models.Deployment):
+            if session.execute(select(inspect(model).primary_key[0]).limit(1)).first():
+                raise NotEmptyError(f"the database has {model.__tablename__} already: take an empty one")
     if settings.content.is_dir() and any(settings.content.rglob("*.md")):
         raise NotEmptyError(f"{settings.content} has pages already: take an empty folder")
 
 
-def _tables(settings: Settings, size: Size, span: Span, loader: Loader) -> Iterable[tuple[type[Base], Iterable[Row]]]:
+def _list_rooms(settings: Settings) -> list[int]:
+    """The rooms that the migrations made."""
+    with _reading(settings) as session:
+        return list(session.scalars(select(models.ChatRoom.id).order_by(models.ChatRoom.id)))
+
+
+@contextmanager
+def _reading(settings: Settings) -> Iterator[Session]:
+    engine = make_upkeep_engine(settings)
+    try:
+        with Session(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+def _tables(
+    settings: Settings, size: Size, span: Span, rooms: list[int]
+) -> tuple[tuple[type[Base], Iterable[Row]], ...]:
     """The tables in an order in which each finds those that it refers to."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(passwords.COST)).decode()
-    rooms = _rooms(loader)
     payers = money.Payers(size, span)
     ledger = money.Ledger(size, span, payers)
     delivered = deliveries.Deliveries(size, span, settings.environments)
@@ -113,18 +131,6 @@ def _tables(settings: Settings, size: Size, span: Span, loader: Loader) -> Itera
         (models.DeliveredCommit, delivered.delivered()),
         (models.Incident, delivered.incidents()),
     )
-
-
-def _rooms(loader: Loader) -> list[int]:
-    """The rooms that the migrations made."""
-    return [row[0] for row in loader.run(select(models.ChatRoom.id).order_by(models.ChatRoom.id))]
-
-
-def _count_changes(loader: Loader, size: Size) -> None:
-    rooms = _rooms(loader)
-    for room in rooms:
-        changes = people.count_changes(size, rooms, room)
-        loader.run(update(models.ChatRoom).where(models.ChatRoom.id == room).values(last_number=changes))
 
 
 def _derive(settings: Settings, step: Callable[..., object]) -> None:

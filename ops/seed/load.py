@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
@@ -89,14 +89,14 @@ class Loader:
 
 
 @contextmanager
-def open_loader(settings: Settings) -> Iterator[Loader]:
-    """Load all tables of the models, in one transaction."""
+def open_loader(settings: Settings, models: Iterable[type[Base]]) -> Iterator[Loader]:
+    """Load the tables of ``models``, in one transaction. Their triggers run."""
     engine = make_upkeep_engine(settings)
     raw = engine.raw_connection()
     try:
         kind = _SqliteLoader if engine.dialect.name == "sqlite" else _PostgresqlLoader
         loader = kind(engine, raw.driver_connection)
-        loader.begin(list(Base.metadata.tables.values()))
+        loader.begin([model.__table__ for model in models])  # type: ignore[misc]
         try:
             yield loader
         except BaseException:
@@ -234,16 +234,13 @@ class _PostgresqlLoader(Loader):
     def _insert(self, table: Table, columns: list[Column[Any]], values: Iterator[tuple[Any, ...]]) -> int:
         names = ", ".join(self.quote(column.name) for column in columns)
         count = 0
-        with closing(self._connection.cursor()) as cursor:
-            with cursor.copy(f"COPY {self.quote(table.name)} ({names}) FROM STDIN") as copy:
-                block: list[str] = []
-                for row in values:
-                    block.append("\t".join([_to_copy_text(value) for value in row]))
-                    count += 1
-                    if len(block) == _BLOCK:
-                        copy.write("\n".join([*block, ""]))
-                        block.clear()
-                copy.write("\n".join([*block, ""]) if block else "")
+        with (
+            closing(self._connection.cursor()) as cursor,
+            cursor.copy(f"COPY {self.quote(table.name)} ({names}) FROM STDIN") as copy,
+        ):
+            while block := ["\t".join(map(_to_copy_text, row)) for row in islice(values, _BLOCK)]:
+                copy.write("\n".join([*block, ""]))
+                count += len(block)
         return count
 
 

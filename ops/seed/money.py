@@ -88,8 +88,8 @@ def list_customers(payers: Payers, span: Span) -> Iterator[Row]:
     for number in range(1, payers.count + 1):
         yield {
             "id": number, "stripe_id": f"cus_{number:014}", "user_id": payers.user(number), "card_brand": "visa",
-            "card_last4": f"{number % 10_000:04}", "card_expires": "05/2031", "created_at": span.at(payers.start(number)),
-            "fetched_at": span.now,
+            "card_last4": f"{number % 10_000:04}", "card_expires": "05/2031",
+            "created_at": span.at(payers.start(number)), "fetched_at": span.now,
         }  # fmt: skip
 
 
@@ -174,8 +174,9 @@ class Ledger:
         amount, at = self._payers.amount(payer), self._span.at(min(1.0, number / (self.count + 1)))
         return {
             "stripe_id": f"in_{number:014}", "customer_id": payer, "user_id": self._payers.user(payer),
-            "stripe_subscription": f"sub_{payer:014}", "number": f"CH-{number:08}", "status": "paid" if paid else "open",
-            "currency": self._payers.currency(payer), "total": amount, "amount_paid": amount if paid else 0,
+            "stripe_subscription": f"sub_{payer:014}", "number": f"CH-{number:08}",
+            "status": "paid" if paid else "open", "currency": self._payers.currency(payer), "total": amount,
+            "amount_paid": amount if paid else 0,
             "amount_remaining": 0 if paid else amount, "attempts": 1, "problem": None if paid else "payment_failed",
             "hosted_url": f"https://invoice.stripe.example/i/{number}", "created_at": at,
             "paid_at": at if paid else None, "fetched_at": at,

@@ -5,31 +5,36 @@ from __future__ import annotations
 import random
 from itertools import accumulate
 
-FIRST_NAMES = tuple(
-    "Ada Alan Alma Anders Anouk Ayşe Barbara Björn Carmen Chinua Claude Dagny Dmitri Edsger Elif Emmy Farah Femi Grace "
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST_NAMES = _split(
+    "Ada Alan Alma Anders Anouk Barbara Björn Carmen Chinua Claude Dagny Dmitri Edsger Elif Emmy Farah Femi Grace "
     "Hana Hedy Hugo Ida Ingrid Ivan Jamal João José Joan Kaito Karen Katherine Lars Leyla Linus Lucía Mae Marie Mei "
-    "Mira Nadia Niklaus Noor Olga Omar Paolo Priya Radia Ravi Rosa Sana Søren Sofia Tariq Tim Uma Vera Wei Yuki Zoë".split()
+    "Mira Nadia Niklaus Noor Olga Omar Paolo Priya Radia Ravi Rosa Sana Søren Sofia Tariq Tim Uma Vera Wei Yuki Zoë"
 )
-SURNAMES = tuple(
+SURNAMES = _split(
     "Lovelace Turing Hopper Johnson Liskov Hamilton Okafor Nakamura García Müller Jensen Ivanova Rossi Dubois Novák "
-    "Kowalska Silva Santos Andersson Virtanen O'Brien MacLeod Yılmaz Haddad Cohen Singh Patel Sharma Nguyen Tran Kim "
-    "Park Chen Wang Li Zhang Tanaka Suzuki Adeyemi Mensah Diallo Mbeki Brown Smith Taylor Wilson Evans Walker".split()
+    "Kowalska Silva Santos Andersson Virtanen O'Brien MacLeod Yilmaz Haddad Cohen Singh Patel Sharma Nguyen Tran Kim "
+    "Park Chen Wang Li Zhang Tanaka Suzuki Adeyemi Mensah Diallo Mbeki Brown Smith Taylor Wilson Evans Walker"
 )
 DOMAINS = ("church.example", "post.example.com", "mail.example.org", "letters.example.net")
-TAGS = tuple(
+TAGS = _split(
     "access archive basics billing books bread cellos chapters choir clocks crafts dates design drums essays events "
     "films garden harvest history ink journal keeping letters light maps members music news notes paper people photos "
-    "poems quiet rivers songs stories travel winter writing".split()
+    "poems quiet rivers songs stories travel winter writing"
 )
-_COMMON = (
+_COMMON = _split(
     "the and of a to in is that for it with as on be by this are at from or an was not have one you we they but all "
     "which when there what so out up about who time can more some very after then over now new only other into first "
     "people work day long great little own old right see way each just where most know through back much before good "
     "page room light water morning letter reader film garden hand house year night word story music bread river stone"
-).split()
-_STARTS = "b br c ch d dr f fl g gr h j k l m n p pl qu r s sh st t th tr v w".split()
-_MIDDLES = "a ai e ea i ie o oo ou u".split()
-_ENDS = "ck d ft l ll m n nd ng nt p r rd rm s st t th x".split()
+)
+_STARTS = _split("b br c ch d dr f fl g gr h j k l m n p pl qu r s sh st t th tr v w")
+_MIDDLES = _split("a ai e ea i ie o oo ou u")
+_ENDS = _split("ck d ft l ll m n nd ng nt p r rd rm s st t th x")
 
 
 def _make_rare() -> list[str]:

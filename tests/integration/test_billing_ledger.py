@@ -127,7 +127,7 @@ def test_refund_failed_adds_up_to_zero_in_any_order(shop: SiteWithFakeStripe, or
 
 
 @pytest.mark.sqlite_alone
-def test_cached_totals_include_later_entries_in_any_order(shop: SiteWithFakeStripe) -> None:
+def test_totals_include_later_entries_in_any_order(shop: SiteWithFakeStripe) -> None:
     user_id, _ = add_member(shop.app)
 
     def booked(number: int, amount: int, currency: str) -> None:

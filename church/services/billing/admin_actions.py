@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import func, select
 
+from church.database.kept_sums import SumName, read_sums
 from church.database.paging import newest_first
 from church.errors import ConflictError, NotFoundError, UnavailableError
 from church.extensions import db
-from church.models import LedgerEntry, StripeEvent, Subscription, User
+from church.models import StripeEvent, Subscription, User
 from church.models.base import plain, utc_now
-from church.models.billing import CURRENT_STATUSES, ENDED_STATUSES, EntryKind
+from church.models.billing import CURRENT_STATUSES, ENDED_STATUSES
 from church.services import audit, money
 from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor
 from church.services.billing import presenters
 from church.services.billing.health import members_paying_twice
+from church.services.billing.ledger_sums import LedgerSum, read_ledger_sums, sum_kinds
 from church.services.billing.presenters import GrantView
 from church.services.billing.stripe.plan_change_calls import end_with_period
 from church.services.billing.stripe.webhooks import Outcome, replay
@@ -136,12 +140,10 @@ def count_subscriptions() -> dict[str, int]:
 
 def count_active_subscriptions() -> list[tuple[str, str, int]]:
     """Count open subscriptions by plan and status, for the scrape."""
-    query = select(Subscription.plan, Subscription.status, func.count()).where(
-        Subscription.status.not_in(ENDED_STATUSES)
-    )
     with db.read() as session:
-        found = session.execute(query.group_by(Subscription.plan, Subscription.status)).all()
-    return [(plan, status, count) for plan, status, count in found]
+        counts = read_sums(session, SumName.SUBSCRIPTIONS)
+    parts = [(*key.partition("/"), total.count) for key, total in counts.items()]
+    return [(plan, status, count) for status, _, plan, count in parts if status not in ENDED_STATUSES]
 
 
 def _subscription_view(row: Subscription, user_ref: str, user_name: str) -> SubscriptionView:
@@ -274,25 +276,12 @@ class CurrencyTotal:
 
 def list_totals() -> list[CurrencyTotal]:
     """List the all-time totals of each currency; currencies are never added up."""
-    query = select(LedgerEntry.currency, LedgerEntry.kind, func.sum(LedgerEntry.amount), func.count())
     with db.read() as session:
-        grouped = query.group_by(LedgerEntry.currency, LedgerEntry.kind).order_by(LedgerEntry.currency)
-        found = [(row[0], row[1], int(row[2]), row[3]) for row in session.execute(grouped)]
-    return [
-        _total(currency, {kind: amount for _, kind, amount, _ in rows}, sum(row[3] for row in rows))
-        for currency, rows in ((currency, list(group)) for currency, group in groupby(found, lambda row: row[0]))
-    ]
+        by_currency = sorted(read_ledger_sums(session), key=attrgetter("currency"))
+    return [_total(currency, list(sums)) for currency, sums in groupby(by_currency, attrgetter("currency"))]
 
 
-def _total(currency: str, amounts: dict[str, int], count: int) -> CurrencyTotal:
-    def add(*kinds: EntryKind) -> int:
-        return sum(amounts.get(kind.value, 0) for kind in kinds)
-
-    return CurrencyTotal(
-        currency,
-        payments=add(EntryKind.PAYMENT),
-        refunds=add(EntryKind.REFUND, EntryKind.REFUND_FAILED),
-        disputes=add(EntryKind.DISPUTE, EntryKind.DISPUTE_REVERSAL),
-        net=sum(amounts.values()),
-        count=count,
-    )
+def _total(currency: str, sums: Sequence[LedgerSum]) -> CurrencyTotal:
+    payments, refunds, disputes = sum_kinds(sums)
+    net = payments + refunds + disputes
+    return CurrencyTotal(currency, payments, refunds, disputes, net, sum(found.count for found in sums))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
-from sqlalchemy import ColumnElement, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from church.database.paging import newest_first
 from church.extensions import db
 from church.models import LedgerEntry, User
-from church.models.billing import EntryKind
 from church.services import money
+from church.services.billing.ledger_sums import LedgerSum, read_ledger_sums, sum_kinds
 
 _BATCH = 200
 _COLUMNS = (
@@ -82,23 +83,16 @@ def _view(row: LedgerEntry, user_ref: str, user_name: str) -> EntryView:
 def list_months(limit: int = 60) -> list[MonthTotal]:
     """List the totals of each month and currency, latest month first; currencies are never added up."""
     with db.read() as session:
-        month = _month(session).label("month")
-        sums = (_sum(EntryKind.PAYMENT), _sum(EntryKind.REFUND, EntryKind.REFUND_FAILED))
-        disputes = _sum(EntryKind.DISPUTE, EntryKind.DISPUTE_REVERSAL)
-        query = select(month, LedgerEntry.currency, *sums, disputes, func.count()).group_by(month, LedgerEntry.currency)
-        found = session.execute(query.order_by(month.desc(), LedgerEntry.currency).limit(limit)).all()
-    return [MonthTotal(row[0], row[1], int(row[2]), int(row[3]), int(row[4]), row[5]) for row in found]
+        sums = read_ledger_sums(session)
+    months: defaultdict[tuple[str, str], list[LedgerSum]] = defaultdict(list)
+    for found in sums:
+        months[found.month, found.currency].append(found)
+    latest_first = sorted(sorted(months, key=itemgetter(1)), key=itemgetter(0), reverse=True)
+    return [_month_total(*key, months[key]) for key in latest_first[:limit]]
 
 
-def _sum(*kinds: EntryKind) -> ColumnElement[int]:
-    of_kinds = LedgerEntry.kind.in_([kind.value for kind in kinds])
-    return func.coalesce(func.sum(case((of_kinds, LedgerEntry.amount), else_=0)), 0)
-
-
-def _month(session: Session) -> ColumnElement[str]:
-    if session.get_bind().dialect.name == "sqlite":
-        return func.strftime("%Y-%m", LedgerEntry.occurred_at)
-    return func.to_char(func.timezone("UTC", LedgerEntry.occurred_at), "YYYY-MM")
+def _month_total(month: str, currency: str, sums: Sequence[LedgerSum]) -> MonthTotal:
+    return MonthTotal(month, currency, *sum_kinds(sums), sum(found.count for found in sums))
 
 
 def export_ledger(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, func, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from church.extensions import db
-from church.lib.app_context import app_state
-from church.models import LedgerEntry, Price, Product
+from church.models import Price, Product
 from church.models.billing import OPEN_STATUSES, EntryKind
 from church.services import money
 from church.services.billing import admin_actions
+from church.services.billing.ledger_sums import read_ledger_sums
 
 MOST_PLANS = 50
 """Those of a subscription that has not ended."""
@@ -63,72 +60,20 @@ def _list_plans() -> list[str]:
         return list(session.scalars(query))
 
 
-_CACHE = "billing_totals"
-
-
-@dataclass(frozen=True)
-class _Totals:
-    """Paid and refunded sums by currency, in minor units, over ``count`` entries up to id ``last``."""
-
-    count: int = 0
-    last: int = 0
-    sums: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-
 def sum_by_currency() -> list[tuple[str, Decimal, Decimal]]:
     """Sum all payments and refunds ever, by currency, in major units; neither sum ever falls.
 
     A failed refund stays among the refunds, because a counter cannot decrease.
     """
-    cached: _Totals = app_state().get(_CACHE) or _Totals()
+    sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with db.read() as session:
-        totals = _add_new(session, cached) or _add_new(session, _Totals()) or _Totals()
-    app_state()[_CACHE] = totals
+        for found in read_ledger_sums(session):
+            sums[found.currency][found.kind] += found.amount
     return [
-        (currency, money.to_major_units(paid, currency), money.to_major_units(refunded, currency))
-        for currency, (paid, refunded) in sorted(totals.sums.items())
-    ]
-
-
-def _add_new(session: Session, cached: _Totals) -> _Totals | None:
-    """Add the entries after ``cached``; None where an entry with a lower id is new or gone.
-
-    Ids are given before a transaction ends, so of two parallel ones, the lower id may appear later. One statement
-    reads both the count of all and the new rows, so that they belong to the same moment.
-    """
-    rows = session.execute(_query(cached.last)).all()
-    new = [row for row in rows if row.currency is not None]
-    if rows[0].of_all - cached.count != sum(row.added for row in new):
-        return None
-    sums = dict(cached.sums)
-    for row in new:
-        sums[row.currency] = _plus(sums.get(row.currency, (0, 0)), row)
-    return _Totals(rows[0].of_all, max((row.last for row in new), default=cached.last), sums)
-
-
-def _plus(before: tuple[int, int], row: Row[Any]) -> tuple[int, int]:
-    return before[0] + int(row.paid), before[1] - int(row.refunded)
-
-
-def _query(last: int) -> Select[Any]:
-    """Select one row for each currency with entries after ``last``; one row without a currency where there are none."""
-    # An expression: with the column itself, SQLite would walk the whole index of currencies.
-    currency = func.coalesce(LedgerEntry.currency, "")
-    of_all = select(func.count().label("of_all")).select_from(LedgerEntry).subquery()
-    new = (
-        select(
-            currency.label("currency"),
-            func.count().label("added"),
-            func.max(LedgerEntry.id).label("last"),
-            _sum(EntryKind.PAYMENT).label("paid"),
-            _sum(EntryKind.REFUND).label("refunded"),
+        (
+            currency,
+            money.to_major_units(amounts[EntryKind.PAYMENT], currency),
+            money.to_major_units(-amounts[EntryKind.REFUND], currency),
         )
-        .where(LedgerEntry.id > last)
-        .group_by(currency)
-        .subquery()
-    )
-    return select(of_all, new).select_from(of_all.outerjoin(new, true()))
-
-
-def _sum(kind: EntryKind) -> ColumnElement[int]:
-    return func.sum(case((LedgerEntry.kind == kind.value, LedgerEntry.amount), else_=0))
+        for currency, amounts in sorted(sums.items())
+    ]

@@ -1,6 +1,6 @@
 """Metrics of deliveries that a scrape reads from the database, so they are equal on all hosts and after a restart.
 
-Histograms cover all history. The database adds them up, again only after a row was added or changed.
+Histograms cover all history: the transaction that changes a row keeps their sums (``church.database.kept_sums``).
 """
 
 from __future__ import annotations
@@ -8,24 +8,37 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from church.config import current_settings
+from church.database.kept_sums import LEAD_BUCKETS, REPAIR_BUCKETS, SumName, Total, read_all_sums
 from church.extensions import db
 from church.lib.app_context import app_state
 from church.models import DeliveredCommit, Deployment, Incident
 from church.models.base import utc_now
-from church.services.dora.figures import BROKEN, DAY, DEFAULT_LENGTH, HOTFIX, SUCCESSFUL, UNITS
+from church.services.dora.figures import BROKEN, DEFAULT_LENGTH, HOTFIX, SUCCESSFUL, UNITS
 
-LEAD_BUCKETS = (300.0, 900.0, 3600.0, 14400.0, 43200.0, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY)
-REPAIR_BUCKETS = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, DAY, 3 * DAY, 7 * DAY)
+__all__ = [
+    "LEAD_BUCKETS",
+    "REPAIR_BUCKETS",
+    "count_samples",
+    "read_failure_rates",
+    "read_frequencies",
+    "read_lead_times",
+    "read_repair_times",
+    "read_rework_rates",
+]
+
 _CACHE = "delivery_numbers"
 _FRESH_SECONDS = 2.0
+_MICROSECONDS = 1_000_000
+_SUMS = (SumName.LEAD_TIMES, SumName.REPAIR_TIMES, SumName.DEPLOYMENTS, SumName.INCIDENTS)
 Series = Iterator[tuple[tuple[str, ...], float]]
 Buckets = Iterator[tuple[tuple[str, ...], Sequence[float]]]
 
@@ -45,58 +58,43 @@ class _Counts:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """The numbers by environment. Sums are those of ``revision``; counts those of ``counted`` (monotonic seconds)."""
+    """The numbers by environment, as they were at ``read`` (monotonic seconds) with ``sums``."""
 
-    revision: tuple[int, ...] = ()
-    leads: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    repairs: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    counted: float = -math.inf
+    sums: Mapping[SumName, Mapping[str, Total]] = field(default_factory=dict)
     counts: Mapping[str, _Counts] = field(default_factory=dict)
+    read: float = -math.inf
 
 
 def read_lead_times() -> Buckets:
     """Read the lead times of each environment: counts up to each bound, count of all, and sum in seconds."""
-    return _with_zeros(_numbers().leads, LEAD_BUCKETS)
+    return _list_buckets(SumName.LEAD_TIMES, LEAD_BUCKETS)
 
 
 def read_repair_times() -> Buckets:
     """Read the times from opened to resolved, in the same form as lead times."""
-    return _with_zeros(_numbers().repairs, REPAIR_BUCKETS)
+    return _list_buckets(SumName.REPAIR_TIMES, REPAIR_BUCKETS)
 
 
-def _with_zeros(sums: Mapping[str, Sequence[float]], bounds: Sequence[float]) -> Buckets:
+def _list_buckets(name: SumName, bounds: Sequence[float]) -> Buckets:
     """Yield every environment of the settings, with zeros if it has no rows. Other environments are left out."""
+    sums = _numbers().sums[name]
     for environment in current_settings().environments:
-        yield (environment,), sums.get(environment, [0.0] * (len(bounds) + 2))
+        found = [sums.get(f"{number:02}/{environment}", Total(0, 0)) for number in range(len(bounds) + 1)]
+        counts = [float(count) for count in accumulate(total.count for total in found)]
+        yield (environment,), [*counts, sum(total.amount for total in found) / _MICROSECONDS]
 
 
 def _numbers() -> _Numbers:
-    """Read the numbers, once for the six metrics of one scrape."""
+    """Read the numbers, once for the six metrics of one scrape, and again once a report has come."""
     numbers: _Numbers = app_state().get(_CACHE) or _Numbers()
     now = time.monotonic()
     with db.read() as session:
-        revision = _revision(session)
-        if revision == numbers.revision and now - numbers.counted < _FRESH_SECONDS:
+        sums = read_all_sums(session, *_SUMS)
+        if sums == numbers.sums and now - numbers.read < _FRESH_SECONDS:
             return numbers
-        if revision != numbers.revision:
-            leads = _sums(session, DeliveredCommit.environment, DeliveredCommit.lead_seconds, LEAD_BUCKETS)
-            numbers = _Numbers(revision, leads, _sums(session, Incident.environment, Incident.seconds, REPAIR_BUCKETS))
-        numbers = replace(numbers, counted=now, counts=_counts(session))
+        numbers = _Numbers(sums, _counts(session, sums[SumName.DEPLOYMENTS]), now)
     app_state()[_CACHE] = numbers
     return numbers
-
-
-def _revision(session: Session) -> tuple[int, ...]:
-    """Return numbers that grow with every row added or changed, in any order of the transactions."""
-    deployments = session.scalar(select(func.count()).select_from(Deployment)) or 0
-    incidents = session.execute(select(func.count(), func.coalesce(func.sum(Incident.changes), 0))).one()
-    return deployments, int(incidents[0]), int(incidents[1])
-
-
-def _sums(session: Session, environment: Any, seconds: Any, bounds: Sequence[float]) -> dict[str, list[float]]:
-    below = [func.sum(case((seconds <= bound, 1), else_=0)) for bound in bounds]
-    query = select(environment, *below, func.count(seconds), func.sum(seconds)).where(seconds.is_not(None))
-    return {row[0]: [float(number) for number in row[1:]] for row in session.execute(query.group_by(environment))}
 
 
 def read_frequencies() -> Series:
@@ -129,26 +127,28 @@ def count_samples() -> Series:
             yield (name, environment), float(n.get(name, counts.successes))
 
 
-def _counts(session: Session) -> dict[str, _Counts]:
-    since = utc_now() - DEFAULT_LENGTH
+def _counts(session: Session, deployments: Mapping[str, Total]) -> dict[str, _Counts]:
+    """Count the last 30 days. The environments are named, because the indexes begin with them."""
+    since, environments = utc_now() - DEFAULT_LENGTH, current_settings().environments
     deployed = (
         select(Deployment.environment, func.count(), func.count().filter(HOTFIX), func.count().filter(BROKEN))
-        .where(SUCCESSFUL, Deployment.finished_at >= since)
+        .where(Deployment.environment.in_(environments), Deployment.finished_at >= since, SUCCESSFUL)
         .group_by(Deployment.environment)
     )
-    delivered = select(DeliveredCommit.environment, func.count()).where(DeliveredCommit.delivered_at >= since)
-    resolved = select(Incident.environment, func.count(), func.count(Incident.deployment_id)).where(
-        Incident.opened_at >= since, Incident.resolved_at.is_not(None)
+    delivered = select(DeliveredCommit.environment, func.count()).where(
+        DeliveredCommit.environment.in_(environments), DeliveredCommit.delivered_at >= since
     )
-    ever = set(session.scalars(select(Deployment.environment).distinct()))
+    resolved = select(Incident.environment, func.count(), func.count(Incident.deployment_id)).where(
+        Incident.environment.in_(environments), Incident.opened_at >= since, Incident.resolved_at.is_not(None)
+    )
     successes = _by_first(session, deployed)
     leads = _by_first(session, delivered.group_by(DeliveredCommit.environment))
     incidents = _by_first(session, resolved.group_by(Incident.environment))
     return {
         name: _Counts(
-            name in ever, *successes.get(name, (0, 0, 0)), *leads.get(name, (0,)), *incidents.get(name, (0, 0))
+            name in deployments, *successes.get(name, (0, 0, 0)), *leads.get(name, (0,)), *incidents.get(name, (0, 0))
         )
-        for name in current_settings().environments
+        for name in environments
     }
 
 

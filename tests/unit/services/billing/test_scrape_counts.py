@@ -92,7 +92,7 @@ def test_sum_of_refunds_keeps_failed_ones_and_leaves_disputes_out(ada: User) -> 
 
 
 def test_sums_include_an_entry_whose_lower_id_appears_later(at_work: Flask, ada: User) -> None:
-    """Of two parallel transactions, the one with the lower id may end last; what was cached is added up again."""
+    """Of two parallel transactions, the one with the lower id may end last."""
     assert sum_by_currency() == []
     add_entry(ada.id, 100, id=1)
     add_entry(ada.id, 300, id=3)

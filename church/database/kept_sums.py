@@ -1,0 +1,169 @@
+"""Read the sums that triggers keep in the transaction that changes a row, and compare them with the rows.
+
+A migration made the triggers. On PostgreSQL each statement adds rows to ``kept_sums``, so that no two transactions wait
+for each other; ``add_up`` leaves one for each key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.orm import Session
+
+from church.database import Database
+from church.models import KeptSum
+
+
+class SumName(StrEnum):
+    """The sums there are, and the form of their keys."""
+
+    LEDGER = "ledger"
+    """``2026-05/usd/payment``: month in UTC, currency, kind. The amount is in minor units."""
+    SUBSCRIPTIONS = "subscriptions"
+    """``active/patron``: status, plan. They have no amount."""
+    LEAD_TIMES = "lead_times"
+    """``03/production``: number of the bucket, environment. The amount is in microseconds."""
+    REPAIR_TIMES = "repair_times"
+    """As lead times."""
+    DEPLOYMENTS = "deployments"
+    """``production``: environment. They have no amount."""
+    INCIDENTS = "incidents"
+    """``production``: environment. The amount counts the changes of incidents."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many rows there are, and the sum of their amounts."""
+
+    count: int
+    amount: int
+
+
+def read_sums(session: Session, name: SumName) -> Mapping[str, Total]:
+    """Read the sums of one name by key. A key whose rows are all gone is left out."""
+    return read_all_sums(session, name)[name]
+
+
+def read_all_sums(session: Session, *names: SumName) -> dict[SumName, dict[str, Total]]:
+    """Read the sums of several names in one query."""
+    summed = (
+        select(KeptSum.name, KeptSum.key, func.sum(KeptSum.count), func.sum(KeptSum.amount))
+        .where(KeptSum.name.in_([name.value for name in names]))
+        .group_by(KeptSum.name, KeptSum.key)
+        .order_by(KeptSum.name, KeptSum.key)
+    )
+    found: dict[SumName, dict[str, Total]] = {name: {} for name in names}
+    for name, key, count, amount in session.execute(summed):
+        if count or amount:
+            found[SumName(name)][key] = Total(int(count), int(amount))
+    return found
+
+
+_ADD_UP = text(
+    "WITH added AS (DELETE FROM kept_sums RETURNING name, key, count, amount) "
+    "INSERT INTO kept_sums (name, key, count, amount) "
+    "SELECT name, key, sum(count), sum(amount) FROM added GROUP BY name, key HAVING sum(count) <> 0 OR sum(amount) <> 0"
+)
+
+
+def add_up(db: Database) -> None:
+    """Replace the rows of each key by their sum. On SQLite each key has one row all along.
+
+    Raises DatabaseBusyError, StatementTimeoutError, DatabaseDownError.
+    """
+    with db.write() as session:
+        if _on_postgresql(session.connection()):
+            session.execute(_ADD_UP)
+
+
+# -- compared with the rows -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The table behind a sum, and the key and amount of its rows in SQL: the same as in the triggers."""
+
+    table: str
+    key: str
+    amount: str
+
+
+_MONTHS = {"sqlite": "substr(occurred_at, 1, 7)", "postgresql": "to_char(timezone('UTC', occurred_at), 'YYYY-MM')"}
+_HOUR, _DAY = 3600.0, 86400.0
+LEAD_BUCKETS = (300.0, 900.0, _HOUR, 4 * _HOUR, 12 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY, 90 * _DAY)
+"""Upper bounds of the buckets of lead times, in seconds. A migration has to come with a change."""
+REPAIR_BUCKETS = (60.0, 300.0, 900.0, 1800.0, _HOUR, 2 * _HOUR, 4 * _HOUR, 12 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)
+"""As ``LEAD_BUCKETS``."""
+
+
+def _bucket(column: str, bounds: tuple[float, ...]) -> str:
+    cases = " ".join(f"WHEN {column} <= {bound} THEN '{number:02}'" for number, bound in enumerate(bounds))
+    return f"CASE WHEN {column} IS NULL THEN NULL {cases} ELSE '{len(bounds):02}' END"
+
+
+def _microseconds(column: str) -> str:
+    return f"CAST(round({column} * 1000000) AS BIGINT)"
+
+
+def _source(name: SumName, dialect: str) -> _Source:
+    match name:
+        case SumName.LEDGER:
+            return _Source("ledger_entries", f"{_MONTHS[dialect]} || '/' || currency || '/' || kind", "amount")
+        case SumName.SUBSCRIPTIONS:
+            return _Source("subscriptions", "status || '/' || plan", "0")
+        case SumName.LEAD_TIMES:
+            key = f"{_bucket('lead_seconds', LEAD_BUCKETS)} || '/' || environment"
+            return _Source("delivered_commits", key, _microseconds("lead_seconds"))
+        case SumName.REPAIR_TIMES:
+            key = f"{_bucket('seconds', REPAIR_BUCKETS)} || '/' || environment"
+            return _Source("incidents", key, _microseconds("seconds"))
+        case SumName.DEPLOYMENTS:
+            return _Source("deployments", "environment", "0")
+        case SumName.INCIDENTS:
+            return _Source("incidents", "environment", "changes")
+
+
+def find_wrong_sums(connection: Connection) -> list[SumName]:
+    """Add up all rows, and return the names whose kept sums differ. Takes about a second for a million rows."""
+    return [name for name in SumName if connection.execute(text(_difference(connection, name))).first() is not None]
+
+
+def _difference(connection: Connection, name: SumName) -> str:
+    """Select the keys that differ, in one statement, so that both sides are of one moment."""
+    kept = f"SELECT key, count, amount FROM kept_sums WHERE name = '{name}'"  # noqa: S608
+    both = (
+        f"SELECT key, -count AS count, -amount AS amount FROM ({_count(connection, name)}) AS counted UNION ALL {kept}"  # noqa: S608
+    )
+    return f"SELECT key FROM ({both}) AS sides GROUP BY key HAVING sum(count) <> 0 OR sum(amount) <> 0"  # noqa: S608
+
+
+def _count(connection: Connection, name: SumName) -> str:
+    source = _source(name, connection.dialect.name)
+    return (
+        f"SELECT {source.key} AS key, count(*) AS count, sum({source.amount}) AS amount FROM {source.table} "  # noqa: S608
+        f"WHERE {source.key} IS NOT NULL GROUP BY 1"
+    )
+
+
+def recount(session: Session) -> None:
+    """Replace all sums by those of the rows, in the caller's write transaction. Other writers may go on meanwhile."""
+    connection = session.connection()
+    for name in SumName:
+        taken = f"DELETE FROM kept_sums WHERE name = '{name}'"  # noqa: S608
+        counted = (
+            "INSERT INTO kept_sums (name, key, count, amount) "  # noqa: S608
+            f"SELECT '{name}', key, count, amount FROM ({_count(connection, name)}) AS counted"
+        )
+        if _on_postgresql(connection):
+            # One statement: what another transaction commits meanwhile is in both, rows and sums, or in neither.
+            connection.execute(text(f"WITH taken AS ({taken}) {counted}"))
+        else:
+            connection.execute(text(taken))
+            connection.execute(text(counted))
+
+
+def _on_postgresql(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
