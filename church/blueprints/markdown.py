@@ -93,7 +93,7 @@ def listing() -> AnyResponse:
     tag = asked[:_MOST_TAG] or None
     current = current_pages()
     reader = identity.reader()
-    cards = current.search(db, query, reader, tag) if query else current.cards(tag, reader)
+    cards = current.search(db, query, reader, tag, limit=50).cards if query else current.cards(tag, reader)
     films = videos.search_videos(query, reader).videos if query and not tag else ()
     tags = current.tags()
     exists = tag is None or bool(cards) or any(entry.name == tag for entry in tags)

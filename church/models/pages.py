@@ -1,7 +1,7 @@
 """The searchable text of the pages.
 
 A page has a row of scope ``full`` with its whole text and, if access is limited, a row of scope ``open`` with what
-everyone may read.
+everyone may read. ``stamp`` identifies the file that it was made of; rows of before an upgrade have none.
 """
 
 from __future__ import annotations
@@ -31,5 +31,6 @@ class PageText(Base):
     tags: Mapped[str] = mapped_column(PlainText)
     body: Mapped[str] = mapped_column(PlainText)
     access: Mapped[str]
+    stamp: Mapped[str | None]
 
     __mapper_args__ = {"primary_key": [slug, scope]}  # noqa: RUF012 (SQLAlchemy expects a dict)

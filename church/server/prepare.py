@@ -1,4 +1,4 @@
-"""Prepare an instance before its processes start: folders, database, threat scan, search index.
+"""Prepare an instance before its processes start: folders, database, threat scan. ``flask church work`` indexes.
 
 A second start finds all of it in place, without importing Alembic, which alone takes a third of a second.
 """
@@ -39,7 +39,6 @@ def prepare_instance(settings: Settings) -> Flask | None:
     telemetry.compile_threat_patterns()
     migrations.migrate(settings)
     app = create_app(settings)
-    index_pages(app)
     _queue_demo(app)
     stamp.write_text(json.dumps({"revisions": _fingerprint(), "head": migrations.head_revision()}))
     return app
@@ -78,6 +77,7 @@ def index_pages(app: Flask) -> int:
 
     with app.app_context():
         library = pages.current_pages()
+        library.refresh()
         changed = library.reindex(db)
         for problem in library.problems():
             click.echo(f"left out: {problem.path}: {problem.reason}", err=True)

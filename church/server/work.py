@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,12 @@ def run_work(load_app: Callable[[], Flask] | None = None) -> None:
     from church.services import pages  # noqa: PLC0415
 
     telemetry.start_process(load_settings(), "work")
+    stop = threading.Event()
     try:
         app = (load_app or create_app)()
         pages.queue_index(app)  # the pages may have changed while no worker ran
+        pages.start_watcher(app, stop)
         jobs.run_worker(app)
     finally:
+        stop.set()
         telemetry.end_process()

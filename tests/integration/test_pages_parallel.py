@@ -12,12 +12,12 @@ from sqlalchemy import func, select
 
 from church.extensions import db
 from church.models.pages import PageText
-from church.services.pages import search
+from church.services.pages import index
 from tests.support.services_fixture import site_settings
 
 pytestmark = pytest.mark.services
 
-PAGE = {"title": "Bells", "summary": "", "tags": "", "body": "They ring.", "access": "public"}
+PAGE = {"title": "Bells", "summary": "", "tags": "", "body": "They ring.", "access": "public", "stamp": "1:x"}
 
 
 def test_index_two_hosts_at_once_writes_each_row_once_and_announces_a_page_once(
@@ -27,27 +27,27 @@ def test_index_two_hosts_at_once_writes_each_row_once_and_announces_a_page_once(
     app.config["CHURCH"] = site_settings(tmp_path, migrated_url)
     db.init_app(app)
     announced: list[str] = []
-    monkeypatch.setattr(search.live_broadcast, "notify_new_pages", lambda _, titles: announced.extend(titles))
+    monkeypatch.setattr(index.live_broadcast, "notify_new_pages", lambda _, titles: announced.extend(titles))
     first = {("about", "full"): PAGE}
     both = first | {("bells", "full"): PAGE, ("bells", "open"): PAGE}
-    insert = search.insert_or_ignore
+    insert = index.insert_or_ignore
 
     def other_host() -> None:
         with app.app_context():
-            search.write_rows(db, both)
+            index.write_rows(db, both)
 
     def insert_late(*row: Any, **options: Any) -> bool:
         """Insert after the other host, which has read the same index."""
-        monkeypatch.setattr(search, "insert_or_ignore", insert)
+        monkeypatch.setattr(index, "insert_or_ignore", insert)
         thread = threading.Thread(target=other_host)
         thread.start()
         thread.join(60)
         return insert(*row, **options)
 
     with app.app_context():
-        search.write_rows(db, first)
-        monkeypatch.setattr(search, "insert_or_ignore", insert_late)
-        assert search.write_rows(db, both) == 2
+        index.write_rows(db, first, announce=False)
+        monkeypatch.setattr(index, "insert_or_ignore", insert_late)
+        assert index.write_rows(db, both).changed == 2
         with db.read() as session:
             assert session.scalar(select(func.count()).select_from(PageText)) == 3
         db.dispose()

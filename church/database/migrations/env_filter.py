@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 # SQLite's full-text tables with their shadows, PostgreSQL's generated columns and their indexes.
-_UNMODELLED = {"search", "ix_page_texts_search", "title_search", "ix_video_texts_search", "ix_video_texts_title_search"}
+_UNMODELLED = {
+    *("search", "headline", "title_search"),
+    *("ix_page_texts_search", "ix_page_texts_headline", "ix_video_texts_search", "ix_video_texts_title_search"),
+}
 
 
 def include_object(_object: Any, name: str | None, _kind: str, reflected: bool, _other: Any) -> bool:

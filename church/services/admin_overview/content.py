@@ -23,5 +23,5 @@ class ContentState:
 def read_content() -> ContentState:
     """Read the state of the content folder as this host serves it."""
     pages = current_pages()
-    problems, to_come = pages.problems(), pages.to_come()
-    return ContentState(pages.count(), len(problems), problems[:MAX_LISTED], len(to_come), to_come[:MAX_LISTED])
+    problems, to_come = pages.problems(MAX_LISTED), pages.to_come(MAX_LISTED)
+    return ContentState(pages.count(), pages.count_problems(), problems, pages.count_to_come(), to_come)

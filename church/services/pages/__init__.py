@@ -5,23 +5,35 @@ Import pages from here; only this package knows markdown, the content folder and
 
 from __future__ import annotations
 
-from church.services.pages.content import check_folder, current_pages, init_app, queue_index, report_on_folder
+from church.services.pages.content import (
+    check_folder,
+    current_pages,
+    init_app,
+    queue_index,
+    report_on_folder,
+    start_watcher,
+)
 from church.services.pages.feeds import FeedItem
+from church.services.pages.folder import FileProblem
 from church.services.pages.front_matter import compose_letters
-from church.services.pages.library import FileProblem, looks_like_traversal
+from church.services.pages.library import MonthCount, TagCount, looks_like_traversal
 from church.services.pages.page_reports import PageReport
-from church.services.pages.presenters import PageCard, PageView, TeaserView, make_json_ld
+from church.services.pages.presenters import FoundPages, PageCard, PagePart, PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
 from church.services.pages.search_text import Piece, index_text, remove_accents, search_words, split_query
 
 __all__ = [
     "FeedItem",
     "FileProblem",
+    "FoundPages",
+    "MonthCount",
     "PageCard",
+    "PagePart",
     "PageReport",
     "PageView",
     "Piece",
     "RenderError",
+    "TagCount",
     "TeaserView",
     "check_folder",
     "compose_letters",
@@ -36,4 +48,5 @@ __all__ = [
     "report_on_folder",
     "search_words",
     "split_query",
+    "start_watcher",
 ]

@@ -6,13 +6,12 @@ Works without a database, except the search and its index.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +26,36 @@ from church.lib.app_context import App, app_state
 from church.lib.threads import run_off_hub
 from church.models.base import utc_now
 from church.services.access import ANONYMOUS, Access, Reader, may_read, may_read_drafts
-from church.services.pages import feeds, presenters
+from church.services.pages import feeds, presenters, watch
 from church.services.pages import search as pages_search
 from church.services.pages.feeds import FeedItem
-from church.services.pages.folder import ContentFolder, scan_folder
-from church.services.pages.front_matter import Page, compose_letters
-from church.services.pages.library import FileProblem, Library, TagCount
-from church.services.pages.page_reports import FolderReport, PageReport, PageReports, check_pages, read_notices
+from church.services.pages.file_check import FileCheck, load_page
+from church.services.pages.folder import FileProblem
+from church.services.pages.front_matter import PageFacts, compose_letters
+from church.services.pages.index import SearchIndex
+from church.services.pages.library import Library, MonthCount, TagCount
+from church.services.pages.page_reports import FolderReport, PageReport, PageReports, check_pages, read_known
 from church.services.pages.picture_use import PictureUse, PictureWatch
 from church.services.pages.pictures import OpenPicture, PictureError, PictureFolder, is_valid_path
 from church.services.pages.placed_pictures import make_addresses_absolute
-from church.services.pages.presenters import PageCard, PageView, TeaserView
-from church.services.pages.render import RenderCache, Rendered, RenderError, render_page
+from church.services.pages.presenters import FoundPages, PageCard, PagePart, PageView, TeaserView, make_key, read_key
+from church.services.pages.render import (
+    ChangedPageError,
+    RenderCache,
+    Rendered,
+    RenderError,
+    load_renderer,
+    render_page,
+)
+from church.services.pages.shelf import Shelf, read_apart
 
 log = logging.getLogger("church.pages")
 
 _INDEX = "pages.index"
-_REPORTS = "page-reports.json"  # in the instance folder
 _INDEX_EVERY = timedelta(minutes=5)
 _RECENT = 6
 _FEED_ENTRIES = 20
+_MOST_TRIES = 3  # of reading a file that changes meanwhile
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,10 @@ class SentPicture:
 
 
 class Pages:
-    """The pages of one content folder. Calls ``on_change`` when a scan finds the folder changed."""
+    """The pages of one content folder. Calls ``on_change`` when this process finds the folder changed.
+
+    ``instance`` is where the processes of a host keep what they share of the pages.
+    """
 
     def __init__(
         self,
@@ -76,88 +88,141 @@ class Pages:
         on_change: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
-        marks: Path | None = None,
-        reports: Path | None = None,
+        instance: Path | None = None,
     ) -> None:
-        self._shelf = ContentFolder(content, drafts=drafts, clock=clock, now=now, marks=marks)
+        self.shelf = Shelf(content, drafts=drafts, clock=clock, now=now, instance=instance, on_change=on_change)
         self._now = now
         self._pictures = PictureFolder(content)
-        self._reports = PageReports(reports)
-        self._cache = RenderCache(
-            renderer=self._render,
-            is_current=PictureWatch(self._pictures, clock).is_current,
-        )
+        self._reports = PageReports(self.shelf.rows)
+        self._files = FileCheck(self.shelf, clock)
+        self._watch = PictureWatch(self._pictures, clock)
+        self._cache = RenderCache(renderer=self._render, is_current=self._watch.is_current)
         self._picture_use = PictureUse(self._cache.get)
-        self._on_change = on_change
-        self._version_lock = threading.Lock()
-        self._version = ""
 
-    def _render(self, page: Page) -> Rendered:
-        rendered = render_page(page, self._pictures.find)
-        self._reports.note(page.stamp, rendered.notices)
+    def _render(self, page: PageFacts) -> Rendered:
+        rendered = render_page(load_page(self.shelf.root, page), self._pictures.find)
+        self._reports.note(page, rendered.notices)
         return rendered
 
     def library(self) -> Library:
-        """Return all pages, at most a second old."""
-        library = self._shelf.current()
-        if library.version != self._version:
-            with self._version_lock:
-                previous, self._version = self._version, library.version
-            if previous and previous != library.version and self._on_change is not None:
-                self._on_change()
-        return library
+        """Return all pages as they are now, or seconds ago where no worker process watches the folder."""
+        return self.shelf.current()
 
-    def problems(self) -> tuple[FileProblem, ...]:
+    def refresh(self) -> None:
+        """Look at the whole folder now, for a command that follows an edit."""
+        self.shelf.refresh()
+
+    def version(self) -> str:
+        """Return what changes with the pages, at once on this host. Takes a microsecond: for every request."""
+        return self.shelf.version()
+
+    def problems(self, limit: int = -1) -> tuple[FileProblem, ...]:
         """List the files of the content folder that are not served, each with the reason."""
-        return self.library().problems
+        return self.library().problems(limit)
 
-    def count(self) -> int:
-        """Count the pages that everyone sees, their public part at least."""
-        return len(self.library().pages)
+    def count_problems(self) -> int:
+        """Count the files of the content folder that are not served."""
+        return self.library().count_problems()
+
+    def count(self, tag: str | None = None) -> int:
+        """Count the pages that everyone sees, their public part at least; those with ``tag`` or all."""
+        return self.library().count_with(tag)
 
     def recent(self) -> list[PageCard]:
         """List the newest pages, for the home page."""
-        return [presenters.make_card(page) for page in self.library().pages[:_RECENT]]
+        return [presenters.make_card(page) for page in self.library().newest(_RECENT)]
+
+    def part(
+        self,
+        after: str | None = None,
+        before: str | None = None,
+        *,
+        tag: str | None = None,
+        limit: int = 50,
+        from_day: date | None = None,
+        reader: Reader = ANONYMOUS,
+    ) -> PagePart:
+        """List ``limit`` pages, newest first: those after or before a key of another part, or from a day on.
+
+        Admins get the unpublished ones too. A key that is damaged is none: the list begins at its start.
+        """
+        library = self.library()
+        is_admin = may_read_drafts(reader)
+        place = read_key(after or before)
+        is_back = place is not None and not after
+        if place is None and from_day is not None:
+            place = -from_day.toordinal(), ""
+        found = library.part(place, limit, tag=tag, back=is_back, all_states=is_admin)
+        if is_back and len(found.pages) < limit:  # the start of the list, which should be full
+            found = library.part(None, limit, tag=tag, all_states=is_admin)
+        total = library.count_with(tag) + (library.count_unpublished(tag) if is_admin else 0)
+        return PagePart(
+            [presenters.make_card(page) for page in found.pages],
+            next=make_key(found.pages[-1]) if found.pages and found.has_older else None,
+            previous=make_key(found.pages[0]) if found.pages and found.has_newer else None,
+            total=total,
+        )
 
     def cards(self, tag: str | None = None, reader: Reader = ANONYMOUS) -> list[PageCard]:
-        """List all pages, or those with ``tag``, newest first; for an admin the unpublished ones come before."""
-        library = self.library()
-        pages = (*library.unpublished, *library.pages) if may_read_drafts(reader) else library.pages
-        return [presenters.make_card(page) for page in pages if tag is None or tag in page.tags]
+        """List all pages, or those with ``tag``, newest first; for an admin the unpublished ones too."""
+        return self.part(tag=tag, limit=sys.maxsize - 1, reader=reader).cards
 
     def list_newest(self, access: Access, limit: int) -> list[PageCard]:
         """List the newest pages of one access level, without drafts."""
-        newest = [page for page in self.library().pages if page.access == access and not page.draft]
-        return [presenters.make_card(page) for page in newest[:limit]]
+        return [presenters.make_card(page) for page in self.library().newest(limit, access=access, drafts=False)]
 
     def tags(self) -> tuple[TagCount, ...]:
         """List the tags by name, each with how many pages have it."""
         return self.library().tags
 
-    def search(self, db: Database, query: str, reader: Reader, tag: str | None = None) -> list[PageCard]:
+    def months(self, tag: str | None = None) -> tuple[MonthCount, ...]:
+        """Count the pages of each month, newest first; those with ``tag`` or all."""
+        return self.library().months(tag)
+
+    def search(
+        self, db: Database, query: str, reader: Reader, tag: str | None = None, *, offset: int = 0, limit: int = 20
+    ) -> FoundPages:
         """Find the pages with every word of ``query`` in text that ``reader`` has access to, best first.
 
-        Raises DatabaseDownError, DatabaseBusyError.
+        For an admin the unpublished ones come before. Raises DatabaseDownError, DatabaseBusyError.
         """
         library = self.library()
-        results = pages_search.find_pages(db, library, self._cache.get, query, reader=reader, tag=tag)
-        cards = [presenters.make_card(page, snippet) for page, snippet in results]
-        if not may_read_drafts(reader):
-            return cards
-        drafts = pages_search.find_unpublished(library, query, tag)
-        return [*(presenters.make_card(page) for page in drafts), *cards]
+        wanted = pages_search.Wanted(query, reader, tag, offset, limit)
+        found = pages_search.find_pages(db, library, wanted, self._files.confirm_all, self._cache.get)
+        cards = [presenters.make_card(page, snippet) for page, snippet in found.pages]
+        if may_read_drafts(reader) and not offset:
+            drafts = run_off_hub(pages_search.find_unpublished, self.shelf.root, library, query, tag)
+            cards = [*(presenters.make_card(page) for page in drafts), *cards]
+        return FoundPages(cards, found.next, max(0, offset - limit) if offset else None)
 
     def read(self, slug: str, reader: Reader, origin: str) -> PageView | TeaserView | None:
         """Return the page at ``slug``, or its teaser for readers without access, or None. Raises RenderError."""
-        library = self.library()
-        page = _find(library, slug, reader)
-        if page is None:
-            return None
-        with telemetry.span("content.render", access=str(page.access)):
-            rendered = self._cache.get(page)
-        if not may_read(page.access, reader):
-            return presenters.make_teaser(page, rendered, origin)
-        return presenters.make_view(page, rendered, origin, *library.neighbours(page))
+        for _ in range(_MOST_TRIES):
+            library = self.library()
+            page = self._find(library, slug, reader)
+            if page is None:
+                return None
+            try:
+                with telemetry.span("content.render", access=str(page.access)):
+                    rendered = self._cache.get(page)
+            except ChangedPageError:
+                self._files.forget(page)
+                continue
+            if not may_read(page.access, reader):
+                return presenters.make_teaser(page, rendered, origin)
+            return presenters.make_view(page, rendered, origin, *library.neighbours(page))
+        raise RenderError("the file changes all the time")
+
+    def _find(self, library: Library, slug: str, reader: Reader) -> PageFacts | None:
+        """Find a page by its slug, as its file is now; an unpublished one for admins only."""
+        page = library.find(slug, unpublished=may_read_drafts(reader))
+        if page is not None:
+            page = self._files.confirm(page)
+        elif not library.is_complete:
+            page = self._files.read_unlisted(slug)
+        if page is None or may_read_drafts(reader) or self._files.is_published(page):
+            return page
+        return None
 
     def open_picture(self, path: str, reader: Reader) -> SentPicture | None:
         """Open the picture at ``path``; None if ``reader`` may not see it, or if there is none.
@@ -168,8 +233,8 @@ class Pages:
         path = compose_letters(path)
         if not is_valid_path(path) or run_off_hub(self._pictures.look, path).stamp is None:
             return None
-        library = self.library()
-        pages = [page for page in self._picture_use.find_pages(library, path) if _is_served(library, page)]
+        shown = self._files.confirm_all(self._picture_use.find_pages(self.library(), path))
+        pages = [page for page in shown if self._files.is_published(page)]
         is_public = any(may_read(page.access, ANONYMOUS) and not page.draft for page in pages)
         if not (is_public or may_read_drafts(reader) or any(may_read(page.access, reader) for page in pages)):
             return None
@@ -180,28 +245,33 @@ class Pages:
 
     def address(self, slug: str, reader: Reader = ANONYMOUS) -> str | None:
         """Return the path of the page at ``slug`` on the site; None if ``reader`` knows no such page."""
-        page = _find(self.library(), slug, reader)
+        page = self.library().find(slug, unpublished=may_read_drafts(reader))
         return presenters.page_path(page) if page is not None else None
 
     def feed(
         self, site_name: str, origin: str, places: Sequence[FeedItem] = (), *, subtitle: str = "", icon: str = ""
     ) -> bytes:
         """Write the Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
-        newest = [page for page in self.library().pages if not page.draft][:_FEED_ENTRIES]
-        entries = [self._feed_entry(page, origin) for page in newest]
+        newest = self._files.confirm_all(self.library().newest(_FEED_ENTRIES, drafts=False))
+        entries = [self._feed_entry(page, origin) for page in newest if self._files.is_published(page)]
         return feeds.write_atom(entries, site_name, origin, places[:_FEED_ENTRIES], subtitle=subtitle, icon=icon)
 
-    def _feed_entry(self, page: Page, origin: str) -> feeds.FeedEntry:
+    def _feed_entry(self, page: PageFacts, origin: str) -> feeds.FeedEntry:
         if not may_read(page.access, ANONYMOUS):
             return feeds.FeedEntry(page, None)
         try:
             return feeds.FeedEntry(page, make_addresses_absolute(self._cache.get(page).html, origin))
-        except RenderError:
+        except (RenderError, ChangedPageError):
             return feeds.FeedEntry(page, None)
+
+    def sitemap_entries(self, after: str | None, limit: int) -> list[tuple[str, datetime]]:
+        """List pages for the sitemap by slug, from that after the slug ``after``: path on the site, and last change."""
+        found = self.library().by_slug(after, limit)
+        return [(presenters.page_path(page), page.updated) for page in found if not page.draft]
 
     def sitemap(self, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
         """Write the sitemap of all pages except drafts, and of ``places``."""
-        pages = [page for page in self.library().pages if not page.draft]
+        pages = [page for page in self.library().newest(-1, drafts=False) if not page.draft]
         return run_off_hub(feeds.write_sitemap, pages, origin, places)
 
     def robots(self, origin: str) -> str:
@@ -212,47 +282,37 @@ class Pages:
         """Return when the content folder last changed, in seconds since 1970."""
         return self.library().modified
 
-    def to_come(self) -> tuple[PageCard, ...]:
+    def to_come(self, limit: int = -1) -> tuple[PageCard, ...]:
         """List the pages that open by themselves at a time to come, the next one first."""
-        pages = sorted((page for page in self.library().unpublished if page.to_come), key=lambda page: page.published)
-        return tuple(presenters.make_card(page) for page in pages)
+        return tuple(presenters.make_card(page) for page in self.library().to_come(limit))
+
+    def count_to_come(self) -> int:
+        """Count the pages that open by themselves at a time to come."""
+        return self.library().count_to_come()
 
     def next_opening(self) -> Opening | None:
         """Return when the next page to come opens; None if there is none."""
-        at = self.library().next_opening
+        at = self.library().next_opening()
         return Opening(at, max(at - self._now(), timedelta(0))) if at is not None else None
 
     def reindex(self, db: Database) -> int:
-        """Update the search index, and what authors should know. Returns how many rows changed.
+        """Update the search index, and what authors should know: renders the pages that changed.
 
-        Raises DatabaseDownError.
+        Returns how many rows changed. Raises DatabaseDownError.
         """
         library = self.library()
-        rows = pages_search.make_rows(library, self._cache.get)
-        for page in library.unpublished:
-            with suppress(RenderError):
-                self._cache.get(page)
-        self._reports.save((*library.pages, *library.unpublished))
-        return pages_search.write_rows(db, rows)
+        self._watch.forget()
+        index = SearchIndex(db, library, self._render_unkept, self._watch.is_version)
+        return index.update()
+
+    def _render_unkept(self, page: PageFacts) -> Rendered:
+        load_renderer()
+        return run_off_hub(self._render, page)
 
     def reports(self) -> tuple[PageReport, ...]:
         """List the pages that were changed by cleaning, or miss pictures, as of the last index, by path."""
-        library = self.library()
-        return self._reports.list_reports((*library.pages, *library.unpublished))
-
-
-def _is_served(library: Library, page: Page) -> bool:
-    """Whether visitors know of a page; in development of drafts, too."""
-    served = library.by_slug.get(page.slug)
-    return served is not None and served.stamp == page.stamp
-
-
-def _find(library: Library, slug: str, reader: Reader) -> Page | None:
-    """Find a page by its slug; an unpublished one for admins only."""
-    page = library.by_slug.get(slug)
-    if page is None and may_read_drafts(reader):
-        return next((page for page in library.unpublished if page.slug == slug), None)
-    return page
+        self.library()
+        return self._reports.list_reports()
 
 
 def init_app(app: App) -> None:
@@ -267,8 +327,7 @@ def init_app(app: App) -> None:
         settings.content,
         drafts=not settings.production,
         on_change=queue_in_thread,
-        marks=settings.instance / "pages-left-out.json",
-        reports=settings.instance / _REPORTS,
+        instance=settings.instance,
     )
 
 
@@ -282,11 +341,11 @@ class ContentReport:
     problems: tuple[FileProblem, ...]
 
 
-def check_folder(content: Path) -> ContentReport:
-    """Read a content folder once, as production does. Raises OSError."""
-    library = scan_folder(content, Library(), drafts=False)
-    to_come = sum(page.to_come for page in library.unpublished)
-    return ContentReport(len(library.pages), len(library.unpublished) - to_come, to_come, library.problems)
+def check_folder(settings: Settings) -> ContentReport:
+    """Read the content folder once, as production does, and change nothing. Raises OSError."""
+    library = read_apart(settings.content, drafts=False, instance=settings.instance)
+    to_come = library.count_to_come()
+    return ContentReport(library.count, library.count_unpublished() - to_come, to_come, library.problems())
 
 
 def report_on_folder(settings: Settings, seconds: float) -> FolderReport:
@@ -294,16 +353,27 @@ def report_on_folder(settings: Settings, seconds: float) -> FolderReport:
 
     Raises OSError.
     """
-    library = scan_folder(settings.content, Library(), drafts=True)
-    known = read_notices(settings.instance / _REPORTS)
-    render = partial(render_page, find_picture=PictureFolder(settings.content).find)
-    return check_pages((*library.pages, *library.unpublished), known, render, seconds)
+    library = read_apart(settings.content, drafts=True, instance=settings.instance)
+    find_picture = PictureFolder(settings.content).find
+    pages = (*library.newest(-1), *library.unpublished())
+    return check_pages(
+        pages,
+        read_known(library.rows),
+        lambda page: render_page(load_page(settings.content, page), find_picture),
+        seconds,
+    )
 
 
 def current_pages() -> Pages:
     """Return the pages of the current app."""
     pages: Pages = app_state()["pages"]
     return pages
+
+
+def start_watcher(app: App, stop: threading.Event) -> threading.Thread:
+    """Watch the content folder of ``app`` in a thread, until ``stop`` is set."""
+    pages: Pages = app.extensions["pages"]
+    return watch.start_watcher(pages.shelf, stop)
 
 
 def queue_index(app: App) -> None:

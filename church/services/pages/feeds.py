@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from markupsafe import Markup
 
-from church.services.pages.front_matter import Page
+from church.services.pages.front_matter import PageFacts
 from church.services.pages.presenters import page_path
 
 _ATOM = "http://www.w3.org/2005/Atom"
@@ -24,7 +24,7 @@ _MOST_ADDRESSES = 50_000  # the limit of one sitemap
 class FeedEntry:
     """A page in the feed; ``html`` is its text if it is public, else None."""
 
-    page: Page
+    page: PageFacts
     html: Markup | None
 
 
@@ -95,7 +95,7 @@ def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
         content.set(_XML_BASE, address)
 
 
-def write_sitemap(pages: Sequence[Page], origin: str, places: Sequence[FeedItem] = ()) -> bytes:
+def write_sitemap(pages: Sequence[PageFacts], origin: str, places: Sequence[FeedItem] = ()) -> bytes:
     """Write the sitemap: the site's own lists, ``pages`` and ``places``, as many as one sitemap may hold."""
     lists = ("/", "/pages/", "/video/")
     dated = [(page_path(page), page.updated) for page in pages] + [(place.path, place.published) for place in places]

@@ -1,216 +1,206 @@
-"""Scan the content folder for pages: read only files that changed, and follow no link out of the folder."""
+"""Walk the content folder and read its files; no link is followed out of the folder.
+
+A walk lists only the folders that it is asked to. Of the others it takes what was known, so that it costs little.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 import errno
 import hashlib
-import logging
 import os
 import stat
-import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from church import telemetry
 from church.lib.links import LEADS_OUT, check_folder_link, is_inside
-from church.lib.once import claim
-from church.lib.threads import run_off_hub
-from church.models.base import utc_now
-from church.services.pages.front_matter import MAX_BYTES, FileVersion, InvalidPageError, load_parser, parse_page
-from church.services.pages.library import FileProblem, Library, ScannedFile, build_library, find_change
-
-log = logging.getLogger("church.pages")
+from church.services.pages.front_matter import MAX_BYTES, FileVersion, InvalidPageError, Page, parse_page
+from church.services.pages.pictures import SUFFIXES
 
 _MOST_FOLDERS = 20
-# Temporary errors of the host: the site keeps serving the pages of the last scan.
+# Temporary errors of the host: the site keeps serving the pages that it knows.
 _TEMPORARY = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
-SCAN_SECONDS = 1.0
-_START_SECONDS = 20.0  # within which the processes of a host start
+_LARGEST = 2**63 - 1  # that a row can keep; file systems can say more
 
 
-class ContentFolder:
-    """Keeps the newest Library of one folder. ``drafts``: whether drafts are among the pages.
+@dataclass(frozen=True)
+class FileProblem:
+    """A file of the content folder that is not served, and why."""
 
-    ``clock`` says when a scan is due, ``now`` which pages are to come. The processes of a host that share the file
-    ``marks`` log a problem once together.
+    path: str
+    reason: str
+
+
+class Stamp(NamedTuple):
+    """Which version of a file or folder there is. Nobody can set ``ctime_ns``; ``inode`` tells replaced ones."""
+
+    mtime_ns: int = 0
+    size: int = 0
+    ctime_ns: int = 0
+    inode: int = 0
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """Take the stamp of a file, within the numbers that a row can keep."""
+        times = (min(status.st_mtime_ns, _LARGEST), status.st_size, min(status.st_ctime_ns, _LARGEST))
+        return cls(*times, status.st_ino & _LARGEST)
+
+
+NO_STAMP = Stamp()
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A markdown file that was read: its page, or why it is not served."""
+
+    path: str
+    stamp: Stamp
+    found: Page | FileProblem
+
+
+@dataclass(frozen=True)
+class KnownFolder:
+    """A folder as the walk before left it. ``pictures`` identifies the versions of the pictures in it."""
+
+    stamp: Stamp = NO_STAMP
+    pictures: str = ""
+    subfolders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeenFolder:
+    """A folder of a walk. Without ``files`` it was not listed: all in it is as it was.
+
+    ``files`` are the markdown files in it, each with its stamp or why it has none. ``leads_to`` are the folders of
+    those that are links to files elsewhere.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        drafts: bool,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], dt.datetime] = utc_now,
-        marks: Path | None = None,
-    ) -> None:
-        self._root = root
-        self._drafts = drafts
-        self._clock = clock
-        self._now = now
-        self._marks = marks
-        self._started_at = time.time()
-        self._scan_lock = threading.Lock()
-        self._library: Library | None = None
-        self._scanned_at = 0.0
-
-    def current(self) -> Library:
-        """Return the library, at most a second old.
-
-        While one greenlet scans, the others get the previous library. Only the very first scan makes them wait.
-        """
-        library = self._library
-        if library is not None and self._is_fresh():
-            return library
-        if not self._scan_lock.acquire(blocking=library is None):
-            return library or Library()
-        try:
-            return self._rescan()
-        finally:
-            self._scan_lock.release()
-
-    def _is_fresh(self) -> bool:
-        return self._clock() - self._scanned_at < SCAN_SECONDS
-
-    def _rescan(self) -> Library:
-        previous = self._library
-        if previous is not None and self._is_fresh():
-            return previous  # another greenlet scanned while this one waited for the lock
-        load_parser()
-        try:
-            library = run_off_hub(scan_folder, self._root, previous or Library(), self._drafts, self._now())
-        except OSError as error:
-            facts = {"event": "pages.unreadable", "reason": str(error)}
-            log.error("content folder cannot be read", extra=facts)  # noqa: TRY400 - the reason is enough
-            library = previous or Library()
-        self._scanned_at = self._clock()
-        if previous is None or library.version != previous.version:
-            self._log_problems(library, previous or Library())
-            self._library = library
-        return self._library or library
-
-    def _log_problems(self, library: Library, previous: Library) -> None:
-        """Log every file that is not served, once for each version of the file."""
-        before = {_mark(previous, problem) for problem in previous.problems}
-        new = {mark: problem for problem in library.problems if (mark := _mark(library, problem)) not in before}
-        if self._marks is not None and library.problems and telemetry.is_logging():
-            marks = [_mark(library, problem) for problem in library.problems]
-            unclaimed = run_off_hub(claim, self._marks, marks, self._started_at - _START_SECONDS)
-            new = {mark: problem for mark, problem in new.items() if mark in unclaimed}
-        for problem in new.values():
-            facts = {"event": "pages.invalid", "page": problem.path, "reason": problem.reason}
-            log.warning("page left out", extra=facts)
+    path: str
+    stamp: Stamp
+    pictures: str
+    files: dict[str, Stamp | FileProblem] | None = None
+    leads_to: frozenset[str] = frozenset()
 
 
-def _mark(library: Library, problem: FileProblem) -> str:
-    """Identify a problem of one version of a file."""
-    return hashlib.sha256(repr((problem, library.stamp_of(problem.path))).encode()).hexdigest()[:32]
+@dataclass
+class Walk:
+    """What one walk needs: ``is_due`` says of a folder, by its path and stamp, whether to list it.
 
-
-def scan_folder(root: Path, known: Library, drafts: bool, now: dt.datetime | None = None) -> Library:
-    """Read the folder ``root`` into a library; files that did not change since ``known`` are taken from it.
-
-    The version changes with the files, and when a page opens. Raises OSError if the host has a temporary problem (too
-    many open files, a failing disk).
+    ``on_folder`` is called before a folder is listed.
     """
-    now = now or utc_now()
-    real = os.path.realpath(root)
-    digest = hashlib.sha256()
-    modified = 0.0
-    files: dict[str, ScannedFile] = {}
-    for path, status in _walk(real):
-        if not isinstance(status, FileProblem):
-            modified = max(modified, find_change(status.st_mtime_ns, status.st_ctime_ns, now).timestamp())
-            if stat.S_ISDIR(status.st_mode):
-                continue
-        files[path] = _scan_file(real, path, status, known)
-        digest.update(_describe(files[path], now))
-    return build_library(files, drafts, modified, digest.hexdigest()[:32], now)
+
+    root: str
+    known: Mapping[str, KnownFolder] = field(default_factory=dict)
+    is_due: Callable[[str, Stamp | None], bool] = lambda _path, _stamp: True
+    on_folder: Callable[[str], None] = lambda _path: None
+    linked: set[str] = field(default_factory=set)
 
 
-def _scan_file(root: str, path: str, status: os.stat_result | FileProblem, known: Library) -> ScannedFile:
-    outcome = status if isinstance(status, FileProblem) else _read(root, path, status, known.files.get(path))
-    return outcome if isinstance(outcome, ScannedFile) else ScannedFile(FileVersion(path, 0, 0), outcome)
+def folder_of(path: str) -> str:
+    """Return the folder of a file; that of the root is ``""``."""
+    return path.rpartition("/")[0]
 
 
-def _describe(file: ScannedFile, now: dt.datetime) -> bytes:
-    """Return what of a file changes the pages: its version, why it is left out, and whether its times have come."""
-    found = file.found
-    if isinstance(found, FileProblem):
-        return repr((file.stamp, found)).encode()
-    return repr((file.stamp, found.opens is not None and found.opens > now, found.updated > now)).encode()
+def walk_folder(walk: Walk, path: str = "") -> Iterator[SeenFolder]:
+    """Yield the folder at ``path`` and those in it. Links within the root are followed, to each folder once.
 
-
-def _read_problem(path: str, error: OSError | ValueError) -> FileProblem:
-    if isinstance(error, OSError) and error.errno in _TEMPORARY:
-        raise error
-    return FileProblem(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
-
-
-def _walk(root: str) -> Iterator[tuple[str, os.stat_result | FileProblem]]:
-    """Yield each folder and its markdown files, in order of name. A deleted file shows only in its folder's mtime.
-
-    Links to folders inside ``root`` are followed, to each folder once, so that links cannot lead in circles.
+    A folder that cannot be read has itself as a file with the problem. Raises OSError for a temporary problem.
     """
-    yield from _walk_folder(root, "", set())
-
-
-def _walk_folder(root: str, under: str, linked: set[str]) -> Iterator[tuple[str, os.stat_result | FileProblem]]:
-    try:
-        with os.scandir(os.path.join(root, under)) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-        yield under or ".", os.stat(os.path.join(root, under))
-    except OSError as error:
-        yield under or ".", _read_problem(under or ".", error)
+    known = walk.known.get(path)
+    if known is not None and not walk.is_due(path, known.stamp):
+        yield SeenFolder(path, known.stamp, known.pictures)
+        yield from _walk_known(walk, known)
         return
-    for entry in listed:
-        path = f"{under}/{entry.name}".lstrip("/")
+    walk.on_folder(path)
+    try:
+        stamp = Stamp.of(os.stat(os.path.join(walk.root, path)))
+        with os.scandir(os.path.join(walk.root, path)) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        yield SeenFolder(path, NO_STAMP, "", {path or ".": read_problem(path or ".", error)})
+        return
+    seen, subfolders = _list(walk, path, stamp, listed)
+    yield seen
+    if path.count("/") < _MOST_FOLDERS - 1 or not path:
+        for subfolder in subfolders:
+            yield from walk_folder(walk, subfolder)
+
+
+def _walk_known(walk: Walk, known: KnownFolder) -> Iterator[SeenFolder]:
+    def is_followed(subfolder: str) -> bool:
+        is_link = os.path.islink(os.path.join(walk.root, subfolder))
+        return not is_link or check_folder_link(walk.root, subfolder, walk.linked) is None
+
+    for subfolder in [each for each in known.subfolders if is_followed(each)]:
+        yield from walk_folder(walk, subfolder)
+
+
+def _list(walk: Walk, path: str, stamp: Stamp, entries: list[os.DirEntry[str]]) -> tuple[SeenFolder, list[str]]:
+    files: dict[str, Stamp | FileProblem] = {}
+    subfolders: list[str] = []
+    leads_to: set[str] = set()
+    pictures = hashlib.sha256()
+    for entry in entries:
+        here = f"{path}/{entry.name}".lstrip("/")
         if entry.name.startswith("."):
             continue
         try:
             is_folder = entry.is_dir()
         except OSError as error:  # such as a link to itself
-            yield path, _read_problem(path, error)
+            files[here] = read_problem(here, error)
             continue
-        if entry.is_symlink() and is_folder:
-            if reason := check_folder_link(root, path, linked):
-                yield path, FileProblem(path, reason)
-                continue
-        elif not is_folder:
-            if entry.name.endswith(".md"):
-                yield path, _stat(root, entry, path)
-            continue
-        if path.count("/") < _MOST_FOLDERS:
-            yield from _walk_folder(root, path, linked)
+        if entry.is_symlink() and is_folder and (reason := check_folder_link(walk.root, here, walk.linked)):
+            files[here] = FileProblem(here, reason)
+        elif is_folder:
+            subfolders.append(here)
+        elif entry.name.endswith(".md"):
+            files[here] = _stamp(entry, here)
+            if entry.is_symlink():
+                leads_to.add(os.path.dirname(os.path.realpath(os.path.join(walk.root, here))))
+        elif entry.name.lower().endswith(SUFFIXES):
+            pictures.update(repr((entry.name, _stamp(entry, here))).encode())
+    return SeenFolder(path, stamp, pictures.hexdigest()[:32], files, frozenset(leads_to)), subfolders
 
 
-def _stat(root: str, entry: os.DirEntry[str], path: str) -> os.stat_result | FileProblem:
+def _stamp(entry: os.DirEntry[str], path: str) -> Stamp | FileProblem:
     try:
-        return entry.stat()
+        return Stamp.of(entry.stat())
     except OSError as error:
-        return _read_problem(path, error)
+        return read_problem(path, error)
 
 
-def _read(root: str, path: str, status: os.stat_result, known: ScannedFile | None) -> ScannedFile | FileProblem:
-    if known is not None and known.stamp == FileVersion(path, status.st_mtime_ns, status.st_size):
-        return known
+def find_stamp(root: str, path: str) -> Stamp | None:
+    """Return the stamp of the file at ``path`` as it is now; None if there is none. Raises OSError if temporary."""
+    try:
+        return Stamp.of(os.stat(os.path.join(root, path)))
+    except (OSError, ValueError) as error:
+        read_problem(path, error)
+        return None
+
+
+def read_problem(path: str, error: OSError | ValueError) -> FileProblem:
+    """Say why a file cannot be read. Raises ``error`` if it is a temporary one."""
+    if isinstance(error, OSError) and error.errno in _TEMPORARY:
+        raise error
+    return FileProblem(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
+def read_file(root: str, path: str) -> FoundFile:
+    """Read and parse the file at ``path`` below the real ``root``. Raises OSError for a temporary problem."""
     real = os.path.realpath(os.path.join(root, path))
     if not is_inside(root, real):
-        return FileProblem(path, LEADS_OUT)
+        return FoundFile(path, NO_STAMP, FileProblem(path, LEADS_OUT))
     try:
         # Refuse a link here: the file may have been replaced by one after its path was resolved.
         handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             now = os.fstat(handle)
             if not stat.S_ISREG(now.st_mode):
-                return FileProblem(path, "not a file")
+                return FoundFile(path, NO_STAMP, FileProblem(path, "not a file"))
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        return _read_problem(path, error)
-    stamp = FileVersion(path, now.st_mtime_ns, now.st_size)
+        return FoundFile(path, NO_STAMP, read_problem(path, error))
     try:
-        return ScannedFile(stamp, parse_page(stamp, data), now.st_ctime_ns)
+        return FoundFile(path, Stamp.of(now), parse_page(FileVersion(path, now.st_mtime_ns, now.st_size), data))
     except InvalidPageError as error:
-        return ScannedFile(stamp, FileProblem(path, str(error)))
+        return FoundFile(path, Stamp.of(now), FileProblem(path, str(error)))

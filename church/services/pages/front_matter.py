@@ -6,6 +6,7 @@ A file with any mistake is refused with the reason: a typo in ``access`` must no
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import math
 import re
 import reprlib
@@ -24,6 +25,7 @@ __all__ = [
     "FileVersion",
     "InvalidPageError",
     "Page",
+    "PageFacts",
     "compose_letters",
     "load_parser",
     "make_slug",
@@ -81,9 +83,9 @@ class _FrontMatter:
     draft: bool
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page as its author wrote it: front matter and markdown.
+@dataclass(frozen=True, kw_only=True)
+class PageFacts:
+    """What lists say of a page. ``digest`` identifies the content of its file, ``file`` the version (see ``Stamp``).
 
     ``opens`` is the moment from which the page is shown, if its front matter names a day; else the page is shown at
     once, and ``date`` is the day on which the file was last changed. The library sets ``to_come`` until that moment.
@@ -99,14 +101,27 @@ class Page:
     tags: tuple[str, ...]
     draft: bool
     minutes: int
-    source: str = field(repr=False)
     opens: dt.datetime | None = None
     to_come: bool = False
+    digest: str = ""
+    file: tuple[int, ...] = ()
+
+    @property
+    def version(self) -> tuple[str, str]:
+        """Identifies what a page shows: the place of its file, and the content."""
+        return self.stamp.path, self.digest
 
     @property
     def published(self) -> dt.datetime:
         """The moment from which the page is shown; for a page without a date the begin of its day."""
         return self.opens or dt.datetime.combine(self.date, dt.time(), dt.UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(PageFacts):
+    """One page as its author wrote it: front matter and markdown."""
+
+    source: str = field(repr=False)
 
 
 def compose_letters(text: str) -> str:
@@ -143,6 +158,7 @@ def parse_page(stamp: FileVersion, data: bytes) -> Page:
         minutes=max(1, math.ceil(len(body.split()) / _WORDS_PER_MINUTE)),
         source=body,
         opens=front.opens,
+        digest=hashlib.sha256(data).hexdigest()[:32],
     )
 
 

@@ -1,25 +1,25 @@
 """What the authors of pages should know: markup that was removed, and pictures that cannot be shown.
 
-The job that renders all pages for the search index keeps it in a file, so that no view of the admin area renders them.
+The job that renders pages for the search index keeps it in their rows, so that no view of the admin area renders them.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from operator import attrgetter
 
-from church.services.pages.front_matter import FileVersion, Page
-from church.services.pages.render import PageNotices, Rendered, RenderError
+from church.services.pages.front_matter import PageFacts
+from church.services.pages.render import ChangedPageError, PageNotices, Rendered, RenderError
+from church.services.pages.rows import PageRows, path_at, place_of
 
-log = logging.getLogger("church.pages")
-
-_Notices = dict[FileVersion, PageNotices]
+_Version = tuple[str, str]
+_MOST_NOTED = 1000
+_FAILED = "!"  # after the digest of a page that cannot be rendered
+_REPORTED = "FROM files WHERE notices IS NOT NULL AND rendered = digest AND state > 0"
 
 
 @dataclass(frozen=True)
@@ -40,93 +40,129 @@ class FolderReport:
 
 
 class PageReports:
-    """The notices of each page: from the last index, in ``file``, and from what this process has rendered since."""
+    """The notices of each page: from the last index, in ``rows``, and from what this process has rendered since."""
 
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
-        self._noted: dict[FileVersion, tuple[int, PageNotices]] = {}  # with when it was noted
-        self._saved_at = 0
-        self._saved: _Notices = {}
+    def __init__(self, rows: PageRows) -> None:
+        self._rows = rows
+        self._noted: dict[_Version, PageNotices] = {}
 
-    def note(self, stamp: FileVersion, notices: PageNotices) -> None:
+    def note(self, page: PageFacts, notices: PageNotices) -> None:
         """Remember the notices of a page that was rendered. May be called in a thread."""
-        self._noted[stamp] = time.time_ns(), notices
+        if len(self._noted) >= _MOST_NOTED:
+            self._noted.clear()
+        self._noted[page.version] = notices
 
-    def list_reports(self, pages: Iterable[Page]) -> tuple[PageReport, ...]:
+    def list_reports(self) -> tuple[PageReport, ...]:
         """List the pages with notices, by path."""
-        self._load()
-        newer = {stamp: found for stamp, (at, found) in self._noted.copy().items() if at > self._saved_at}
-        return _make_reports(pages, self._saved | newer)
+        found = {path: PageReport(path, *_read_notices(text)) for path, text in self._read_rows()}
+        found |= self._noted_since()
+        return tuple(sorted(found.values(), key=attrgetter("path")))
 
-    def save(self, pages: Iterable[Page]) -> None:
-        """Keep the notices of ``pages`` for the other processes of this host, and forget those of all others."""
-        noted = self._noted.copy()
-        self._noted = {page.stamp: noted[page.stamp] for page in pages if page.stamp in noted}
-        notices = {stamp: found for stamp, (_, found) in self._noted.items()}
-        self._load()
-        if self._file is None or self._saved == notices:
-            return
-        try:
-            _write(self._file, notices)
-        except OSError as error:
-            facts = {"event": "pages.reports_not_saved", "reason": str(error)}
-            log.warning("reports of pages not saved", extra=facts)  # the pages are served all the same
+    def _read_rows(self) -> list[tuple[str, str]]:
+        return [(path_at(place), text) for place, text in self._rows.read(f"SELECT place, notices {_REPORTED}")]
 
-    def _load(self) -> None:
-        """Read the file, if it has changed."""
-        if self._file is None:
-            return
-        with suppress(OSError):
-            changed = self._file.stat().st_mtime_ns
-            if changed != self._saved_at:
-                self._saved_at, self._saved = changed, read_notices(self._file)
+    def _noted_since(self) -> dict[str, PageReport]:
+        """Report on the pages that this process has rendered, and the index has not."""
+        reports = {}
+        for (path, digest), notices in self._noted.copy().items():
+            row = self._rows.read("SELECT digest, rendered FROM files WHERE place = ? AND state > 0", place_of(path))
+            if not row or row[0][0] != digest or row[0][1] == digest:
+                del self._noted[path, digest]
+            elif notices:
+                reports[path] = PageReport(path, notices.removed, notices.pictures)
+        return reports
+
+
+@dataclass(frozen=True)
+class RenderedPage:
+    """What the rows keep of a page that was rendered; without ``rendered`` it cannot be."""
+
+    page: PageFacts
+    rendered: Rendered | None
+
+
+def store_rendered(rows: PageRows, found: Sequence[RenderedPage]) -> None:
+    """Keep the notices and pictures of pages that were rendered. Waits for the disk."""
+    if not found:
+        return
+    with rows.write() as connection:
+        for each in found:
+            place, digest, rendered = place_of(each.page.stamp.path), each.page.digest, each.rendered
+            notices = rendered.notices if rendered is not None else PageNotices()
+            text = json.dumps([notices.removed, notices.pictures]) if notices else None
+            row = connection.execute("SELECT id FROM files WHERE place = ? AND digest = ?", (place, digest)).fetchone()
+            if row is None:
+                continue  # it has changed since
+            mark = digest if rendered is not None else digest + _FAILED
+            connection.execute("UPDATE files SET rendered = ?, notices = ? WHERE id = ?", (mark, text, row[0]))
+            connection.execute("DELETE FROM pictures WHERE file = ?", row)
+            connection.executemany(
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?)",
+                [
+                    (each.path, row[0], *(each.stamp or (None, None)))
+                    for each in (rendered.pictures if rendered else ())
+                ],
+            )
+
+
+def list_unrendered(rows: PageRows, is_current: Callable[[str, tuple[int, int] | None], bool]) -> set[str]:
+    """List the paths of pages that were not rendered since they changed, or whose pictures are not ``is_current``."""
+    stale = {
+        path_at(place)
+        for (place,) in rows.read(
+            "SELECT place FROM files WHERE state > 0 AND (rendered IS NULL OR rendered NOT IN (digest, digest || ?))",
+            _FAILED,
+        )
+    }
+    for path, mtime_ns, size in rows.read("SELECT DISTINCT path, mtime_ns, size FROM pictures"):
+        if not is_current(path, None if mtime_ns is None else (mtime_ns, size)):
+            found = rows.read(
+                "SELECT place FROM pictures JOIN files ON files.id = pictures.file WHERE pictures.path = ?", path
+            )
+            stale |= {path_at(place) for (place,) in found}
+    return stale
+
+
+def list_failed(rows: PageRows) -> set[str]:
+    """List the paths of pages that cannot be rendered as they are now."""
+    found = rows.read("SELECT place FROM files WHERE state > 0 AND rendered = digest || ?", _FAILED)
+    return {path_at(place) for (place,) in found}
+
+
+def read_known(rows: PageRows) -> dict[_Version, PageNotices]:
+    """Return the notices of all pages that were rendered as they are now."""
+    found = rows.read("SELECT place, digest, notices FROM files WHERE rendered = digest")
+    return {
+        (path_at(place), digest): PageNotices(*_read_notices(text)) if text else PageNotices()
+        for place, digest, text in found
+    }
+
+
+def _read_notices(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    removed, pictures = json.loads(text)
+    return tuple(removed), tuple(pictures)
 
 
 def check_pages(
-    pages: Iterable[Page], known: Mapping[FileVersion, PageNotices], render: Callable[[Page], Rendered], seconds: float
+    pages: Iterable[PageFacts],
+    known: Mapping[_Version, PageNotices],
+    render: Callable[[PageFacts], Rendered],
+    seconds: float,
 ) -> FolderReport:
     """Report on ``pages``; those that are not ``known``, or whose pictures may have come, are rendered for it.
 
     After ``seconds`` the rest is taken as it is known, or not checked.
     """
     end = time.monotonic() + seconds
-    found: _Notices = {}
+    found: list[PageReport] = []
     unchecked = 0
-    pages = list(pages)
-    for page in pages:
-        notices = known.get(page.stamp)
+    for page in sorted(pages, key=lambda page: page.stamp.path):
+        notices = known.get(page.version)
         if (notices is None or notices.pictures) and time.monotonic() < end:
-            with suppress(RenderError):
+            with suppress(RenderError, ChangedPageError):
                 notices = render(page).notices
         if notices is None:
             unchecked += 1
-        else:
-            found[page.stamp] = notices
-    return FolderReport(_make_reports(pages, found), unchecked)
-
-
-def _make_reports(pages: Iterable[Page], notices: Mapping[FileVersion, PageNotices]) -> tuple[PageReport, ...]:
-    return tuple(
-        PageReport(page.stamp.path, found.removed, found.pictures)
-        for page in sorted(pages, key=lambda page: page.stamp.path)
-        if (found := notices.get(page.stamp))
-    )
-
-
-def read_notices(file: Path) -> dict[FileVersion, PageNotices]:
-    """Read the notices of the last index; none from a file that is missing or damaged."""
-    try:
-        rows = json.loads(file.read_bytes())
-        return {
-            FileVersion(str(path), int(mtime_ns), int(size)): PageNotices(tuple(removed), tuple(pictures))
-            for path, mtime_ns, size, removed, pictures in rows
-        }
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _write(file: Path, notices: _Notices) -> None:
-    rows = [[each.path, each.mtime_ns, each.size, found.removed, found.pictures] for each, found in notices.items()]
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(rows))
-    part.replace(file)
+        elif notices:
+            found.append(PageReport(page.stamp.path, notices.removed, notices.pictures))
+    return FolderReport(tuple(found), unchecked)

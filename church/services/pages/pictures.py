@@ -18,7 +18,7 @@ from church.services.pages.picture_header import PictureHeader, read_header
 
 ADDRESS = "/pictures/"
 MAX_BYTES = 32 * 1024 * 1024
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg")
 _MOST_CHARACTERS = 500
 _MOST_LISTED = 100  # folders
 _SETTLED = 2_000_000_000  # ns; a folder that has just changed may change again without another mtime
@@ -93,14 +93,14 @@ def resolve_reference(page_path: str, reference: str) -> str | None:
     if parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
         return None
     name = parts.path
-    if not name.lower().endswith(_SUFFIXES) and reference.lower().endswith(_SUFFIXES):
+    if not name.lower().endswith(SUFFIXES) and reference.lower().endswith(SUFFIXES):
         name = reference  # a # or ? in the name of the file
     path = posixpath.normpath(posixpath.join(posixpath.dirname(page_path), unquote(name)))
     path = unicodedata.normalize("NFC", path)
     if path.startswith("../") or path == "..":
         raise PictureError("it is outside of the content folder")
     if not is_valid_path(path):
-        raise PictureError(f"not a picture that can be shown: use {', '.join(each[1:] for each in _SUFFIXES)}")
+        raise PictureError(f"not a picture that can be shown: use {', '.join(each[1:] for each in SUFFIXES)}")
     return path
 
 
@@ -109,7 +109,7 @@ def is_valid_path(path: str) -> bool:
     segments = path.split("/")
     has_name = all(segment and not segment.startswith(".") for segment in segments)
     is_text = len(path) <= _MOST_CHARACTERS and "\\" not in path and path.isprintable()
-    return has_name and is_text and path.lower().endswith(_SUFFIXES)
+    return has_name and is_text and path.lower().endswith(SUFFIXES)
 
 
 @dataclass(frozen=True)

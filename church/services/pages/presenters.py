@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 
-from church.services.pages.front_matter import Page
+from church.services.pages.front_matter import PageFacts
 from church.services.pages.render import Rendered, TocEntry
 
 
@@ -35,6 +36,25 @@ class PageCard:
     snippet: Markup | None = None
 
 
+@dataclass(frozen=True)
+class PagePart:
+    """Some pages of a list, and the keys of the parts after and before it. ``total`` counts the pages of all parts."""
+
+    cards: list[PageCard]
+    next: str | None
+    previous: str | None
+    total: int
+
+
+@dataclass(frozen=True)
+class FoundPages:
+    """Some results of a search, best first, and where the results after and before them begin."""
+
+    cards: list[PageCard]
+    next: int | None = None
+    previous: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class PageView(PageCard):
     """A whole page, for a reader with access to it."""
@@ -55,12 +75,14 @@ class TeaserView(PageCard):
     headings: tuple[str, ...]
 
 
-def make_card(page: Page, snippet: Markup | None = None) -> PageCard:
+def make_card(page: PageFacts, snippet: Markup | None = None) -> PageCard:
     """Make the list entry of ``page``. The title of a draft, which only admins see in production, says so."""
     return PageCard(snippet=snippet, **_facts(page))
 
 
-def make_view(page: Page, rendered: Rendered, origin: str, older: Page | None, newer: Page | None) -> PageView:
+def make_view(
+    page: PageFacts, rendered: Rendered, origin: str, older: PageFacts | None, newer: PageFacts | None
+) -> PageView:
     """Make the view of the whole ``page``; ``origin`` is the scheme and host of its canonical address."""
     facts = _facts(page)
     return PageView(
@@ -73,13 +95,13 @@ def make_view(page: Page, rendered: Rendered, origin: str, older: Page | None, n
     )
 
 
-def make_teaser(page: Page, rendered: Rendered, origin: str) -> TeaserView:
+def make_teaser(page: PageFacts, rendered: Rendered, origin: str) -> TeaserView:
     """Make the view of the public part of ``page``."""
     facts = _facts(page)
     return TeaserView(canonical=origin + facts["url"], opening=rendered.opening, headings=rendered.headings, **facts)
 
 
-def _facts(page: Page) -> dict[str, Any]:
+def _facts(page: PageFacts) -> dict[str, Any]:
     return {
         "slug": page.slug,
         "url": page_path(page),
@@ -95,9 +117,22 @@ def _facts(page: Page) -> dict[str, Any]:
     }
 
 
-def page_path(page: Page) -> str:
+def page_path(page: PageFacts) -> str:
     """Return the path of ``page`` on the site."""
     return f"/pages/{quote(page.slug)}"
+
+
+def make_key(page: PageFacts) -> str:
+    """Return the key by which the list goes on after ``page``, or before it."""
+    return f"{page.date.isoformat()}~{page.slug}"
+
+
+def read_key(key: str | None) -> tuple[int, str] | None:
+    """Return the place in the list that a key means: age and slug. None for none, and for a damaged one."""
+    day, _, slug = (key or "").partition("~")
+    with suppress(ValueError):
+        return -dt.date.fromisoformat(day).toordinal(), slug
+    return None
 
 
 def make_json_ld(shown: PageView | TeaserView, site_name: str, origin: str) -> Markup:

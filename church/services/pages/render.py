@@ -10,7 +10,7 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from church.lib.threads import run_off_hub
 from church.services.pages.clean_html import RESERVED_IDS, clean_markup
-from church.services.pages.front_matter import FileVersion, Page
+from church.services.pages.front_matter import Page, PageFacts
 from church.services.pages.pictures import PictureVersion
 from church.services.pages.placed_pictures import FindPicture, place_pictures
 from church.services.pages.removed_markup import MOST_NAMED, name_removed
@@ -35,6 +35,10 @@ _RESERVED = {0x02: None, 0x03: None}
 
 class RenderError(Exception):
     """The markdown of a page cannot be rendered. The message is for its author."""
+
+
+class ChangedPageError(Exception):
+    """The file of a page is not as it was when the page was looked up."""
 
 
 @dataclass(frozen=True)
@@ -202,11 +206,12 @@ def _toc(tokens: list[Any]) -> tuple[TocEntry, ...]:
     )
 
 
-MOST_CHARACTERS = 32_000_000
+MOST_CHARACTERS = 8_000_000
+_Version = tuple[str, str]
 
 
 class RenderCache:
-    """Rendered pages by (path, mtime, size). Beyond ``room`` characters, drops those not used for the longest time.
+    """Rendered pages by their version, without their text. Beyond ``room`` characters, drops those not used for long.
 
     A page is rendered anew when ``is_current`` says that its pictures have changed.
     """
@@ -215,73 +220,74 @@ class RenderCache:
         self,
         *,
         room: int = MOST_CHARACTERS,
-        renderer: Callable[[Page], Rendered] = render_page,
+        renderer: Callable[[PageFacts], Rendered],
         is_current: Callable[[Sequence[PictureVersion]], bool] = lambda _: True,
     ) -> None:
         self._room = room
         self._render = renderer
         self._is_current = is_current
         self._lock = threading.Lock()
-        self._results: OrderedDict[FileVersion, Future[Rendered | RenderError]] = OrderedDict()
-        self._weights: dict[FileVersion, int] = {}
+        self._results: OrderedDict[_Version, Future[Rendered | RenderError]] = OrderedDict()
+        self._weights: dict[_Version, int] = {}
         self._total = 0
 
-    def get(self, page: Page) -> Rendered:
-        """Return the rendered page. Raises RenderError; failures are cached, too."""
+    def get(self, page: PageFacts) -> Rendered:
+        """Return the rendered page. Raises RenderError, which is cached too, and ChangedPageError."""
         result = self._find(page)
         if isinstance(result, Rendered) and result.pictures and not self._is_current(result.pictures):
-            self._drop(page.stamp, result)
+            self._drop(page.version, result)
             result = self._find(page)
         if isinstance(result, RenderError):
             raise RenderError(str(result))  # a new one, as an exception that is raised again grows its traceback
         return result
 
-    def _find(self, page: Page) -> Rendered | RenderError:
+    def _find(self, page: PageFacts) -> Rendered | RenderError:
         with self._lock:
-            future = self._results.get(page.stamp)
+            future = self._results.get(page.version)
             if is_new := future is None:
-                future = self._results[page.stamp] = Future()
-            self._results.move_to_end(page.stamp)
+                future = self._results[page.version] = Future()
+            self._results.move_to_end(page.version)
         if is_new:
             self._fill(page, future)
         return future.result()
 
-    def _drop(self, stamp: FileVersion, outdated: Rendered) -> None:
+    def _drop(self, version: _Version, outdated: Rendered) -> None:
         """Forget a rendered page, unless another greenlet has replaced it."""
         with self._lock:
-            future = self._results.get(stamp)
+            future = self._results.get(version)
             if future is not None and future.done() and future.result() is outdated:
-                del self._results[stamp]
-                self._total -= self._weights.pop(stamp, 0)
+                del self._results[version]
+                self._total -= self._weights.pop(version, 0)
 
-    def _fill(self, page: Page, future: Future[Rendered | RenderError]) -> None:
+    def _fill(self, page: PageFacts, future: Future[Rendered | RenderError]) -> None:
         try:
             result = self._try_render(page)
         except BaseException as error:  # a killed greenlet must not leave the others waiting, nor stay in memory
             with self._lock:
-                self._results.pop(page.stamp, None)
+                self._results.pop(page.version, None)
             future.set_result(RenderError(f"given up: {type(error).__name__}"))
             raise
         future.set_result(result)
-        self._add_weight(page.stamp, result.weight if isinstance(result, Rendered) else 1000)
+        self._add_weight(page.version, result.weight if isinstance(result, Rendered) else 1000)
 
-    def _try_render(self, page: Page) -> Rendered | RenderError:
+    def _try_render(self, page: PageFacts) -> Rendered | RenderError:
         load_renderer()
         try:
-            return run_off_hub(self._render, page)
+            return replace(run_off_hub(self._render, page), text="")
         except RenderError as error:
             facts = {"event": "pages.unrenderable", "page": page.slug, "reason": str(error)}
             log.error("page not rendered", extra=facts)  # noqa: TRY400 - the author needs the reason, not our stack
             return RenderError(str(error))
 
-    def _add_weight(self, stamp: FileVersion, weight: int) -> None:
+    def _add_weight(self, version: _Version, weight: int) -> None:
         with self._lock:
-            self._weights[stamp] = weight
+            self._weights[version] = weight
             self._total += weight
             if self._total <= self._room:
                 return
-            for oldest in [stamp for stamp in self._results if stamp in self._weights]:
+            while self._total > self._room:
+                oldest = next((each for each in self._results if each in self._weights), None)
+                if oldest is None:
+                    return
                 self._total -= self._weights.pop(oldest)
                 del self._results[oldest]
-                if self._total <= self._room:
-                    return

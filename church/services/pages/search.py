@@ -1,4 +1,4 @@
-"""Search the pages: write the index, and find pages without revealing text that a reader has no access to.
+"""Search the pages, without revealing text that a reader has no access to. ``index`` keeps what is searched.
 
 SQLite and PostgreSQL match alike: case and accents are ignored, no stemming, all words must match, and the last word
 may be a prefix. Text without blanks between words, as in Japanese, matches anywhere (see search_text).
@@ -6,25 +6,28 @@ may be a prefix. Text without blanks between words, as in Japanese, matches anyw
 
 from __future__ import annotations
 
-import logging
+import os
 import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, or_, select, table, update
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, table, text, union
 from sqlalchemy import literal_column as raw
 from sqlalchemy.orm import Session, aliased
 
 from church.database import Database
-from church.database.upsert import insert_or_ignore
-from church.models.base import MARK_END, MARK_START, plain
+from church.lib.threads import run_off_hub
+from church.models.base import MARK_END, MARK_START
 from church.models.pages import PageText
-from church.services import live_broadcast
 from church.services.access import Access, Reader, may_read
-from church.services.pages.front_matter import Page
+from church.services.pages.folder import read_file
+from church.services.pages.front_matter import Page, PageFacts
+from church.services.pages.index import has_texts, is_of_page, make_open_row
 from church.services.pages.library import Library
-from church.services.pages.render import Rendered, RenderError
+from church.services.pages.render import ChangedPageError, Rendered, RenderError
 from church.services.pages.search_text import (
     MAX_QUERY,
     Piece,
@@ -35,13 +38,14 @@ from church.services.pages.search_text import (
     split_query,
 )
 
-log = logging.getLogger("church.pages")
-
-MOST_RESULTS = 50
-_MOST_ROWS = 4 * MOST_RESULTS  # before stale rows and other tags are left out
+MOST_RESULTS = 1000  # through all parts
+_MOST_UNPUBLISHED = 50
+_MOST_READ = 2000  # unpublished pages
+# Hits of very common words that PostgreSQL ranks: those in title, summary and tags, and as many of the text.
+_MOST_RANKED = 1000
 
 # Weights of title, summary, tags and body: for FTS5's bm25 in this order; PostgreSQL's in the order D, C, B, A.
-_SQLITE_RANK = "bm25(page_texts_fts, 10.0, 4.0, 4.0, 1.0)"
+_SQLITE_RANK = "bm25(10.0, 4.0, 4.0, 1.0)"
 _POSTGRESQL_WEIGHTS = "{0.1, 0.1, 0.4, 1.0}"
 _SNIPPET_WORDS = 24
 # Characters of the stored text that a snippet of an unspaced script is cut from, and of the snippet around the match.
@@ -49,108 +53,90 @@ _WINDOW, _WINDOW_BEFORE = 800, 200
 _SHOWN_BEFORE, _SHOWN_AFTER = 40, 90
 _FTS = table("page_texts_fts")  # no model: only triggers write to it
 
-Render = Callable[[Page], Rendered]
-_Row = dict[str, str]
+Confirm = Callable[[list[PageFacts]], list[PageFacts]]
+Render = Callable[[PageFacts], Rendered]
 
 
-def _row(page: Page, body: str) -> _Row:
-    facts = {"title": page.title, "summary": page.summary, "tags": " ".join(page.tags), "body": body}
-    return {name: index_text(plain(text)) for name, text in facts.items()} | {"access": page.access.value}
+@dataclass(frozen=True)
+class Wanted:
+    """A search: ``limit`` results from the hit ``offset`` on, with ``tag`` or any."""
+
+    query: str
+    reader: Reader
+    tag: str | None = None
+    offset: int = 0
+    limit: int = 20
 
 
-def _open_row(page: Page, rendered: Rendered) -> _Row:
-    """Make the row with the public part of a restricted page: readers without access may find the page by it."""
-    return _row(page, "\n".join((rendered.opening_text, *rendered.headings)).strip())
+@dataclass(frozen=True)
+class Results:
+    """The pages found, each with a snippet of the text around the words, and at which hit the next results begin."""
+
+    pages: list[tuple[PageFacts, Markup | None]]
+    next: int | None = None
 
 
-def _is_equal(row: PageText, wanted: _Row) -> bool:
-    return all(getattr(row, name) == value for name, value in wanted.items())
+def find_pages(db: Database, library: Library, wanted: Wanted, confirm: Confirm, render: Render) -> Results:
+    """Find the pages with every word of the query, best first.
 
-
-def make_rows(library: Library, render: Render) -> dict[tuple[str, str], _Row]:
-    """Make all rows of the index by (slug, scope): "full" the whole text, "open" the public part if restricted."""
-    rows: dict[tuple[str, str], _Row] = {}
-    for page in library.pages:
-        try:
-            rendered = render(page)
-        except RenderError:
-            continue  # the cache has logged it
-        rows[page.slug, "full"] = _row(page, rendered.text)
-        if page.access is not Access.PUBLIC:
-            rows[page.slug, "open"] = _open_row(page, rendered)
-    return rows
-
-
-def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
-    """Make the index equal ``wanted`` in one transaction, writing only what differs. Returns how many rows changed.
-
-    Live pages get a notice of each new page, unless the index was empty. Two hosts may do this at once: both write the
-    rows in one order, and a row that the other has added is updated.
+    The index may be seconds behind the folder. Left out are pages that no longer exist, and pages closed to the reader
+    if their rows still contain text that is no longer public. Raises DatabaseDownError, DatabaseBusyError.
     """
-    changed, added = 0, set()
-    with db.write() as session:
-        existing = {(row.slug, row.scope): row for row in session.scalars(select(PageText))}
-        for key in sorted(existing.keys() | wanted.keys()):
-            if key not in wanted:
-                session.execute(delete(PageText).where(_has_key(*key)))
-            elif key in existing and _is_equal(existing[key], wanted[key]):
-                continue
-            elif _store_row(session, *key, wanted[key]):
-                added.add(key[0])
-            changed += 1
-        if indexed := {slug for slug, _ in existing}:
-            new = {slug: show_text(row["title"]) for (slug, _), row in wanted.items() if slug in added - indexed}
-            live_broadcast.notify_new_pages(session, new)
-    if changed:
-        log.info("pages indexed", extra={"event": "pages.indexed", "rows": changed})
-    return changed
-
-
-def _has_key(slug: str, scope: str) -> ColumnElement[bool]:
-    return and_(PageText.slug == slug, PageText.scope == scope)
-
-
-def _store_row(session: Session, slug: str, scope: str, values: _Row) -> bool:
-    """Insert or update a row. Returns whether it is new."""
-    if insert_or_ignore(session, PageText, {"slug": slug, "scope": scope, **values}, unique=["slug", "scope"]):
-        return True
-    session.execute(
-        update(PageText).where(_has_key(slug, scope)).values(values).execution_options(synchronize_session=False)
-    )
-    return False
-
-
-def find_pages(
-    db: Database, library: Library, render: Render, query: str, *, reader: Reader, tag: str | None
-) -> list[tuple[Page, Markup | None]]:
-    """Find the pages with every word of ``query``, best first, each with a snippet of the text around the words.
-
-    The index may be seconds behind the folder. Left out are pages that no longer exist, and pages closed to
-    ``reader`` if their rows still contain text that is no longer public. Raises DatabaseDownError, DatabaseBusyError.
-    """
-    levels = [level.value for level in Access if may_read(level, reader)]
-    pieces = split_query(query)
+    levels = [level.value for level in Access if may_read(level, wanted.reader)]
+    pieces = split_query(wanted.query)
+    most = max(0, min(wanted.limit, MOST_RESULTS - wanted.offset))
     with db.read() as session:
-        statement = search_statement(session.get_bind().dialect.name, query, levels, _MOST_ROWS)
-        if statement is None:
-            return []
-        hits = [(str(hit["slug"]), hit["snippet"]) for hit in session.execute(statement).mappings()]
-        rows = _open_rows(session, library, reader, [slug for slug, _ in hits])
+        dialect = session.get_bind().dialect.name
+        statement = search_statement(dialect, wanted.query, levels, most + 1, offset=wanted.offset, tag=wanted.tag)
+        hits = [] if statement is None else _fetch(session, dialect, statement)
+        slugs = [slug for slug, _ in hits[:most]]
+        pages = {page.slug: page for page in confirm(list(library.find_all(slugs).values()))}
+        rows = _open_rows(session, [page.slug for page in pages.values() if not may_read(page.access, wanted.reader)])
     results = [
         (page, _snippet(snippet, pieces))
-        for slug, snippet in hits
-        if (page := library.by_slug.get(slug)) is not None
-        and (tag is None or tag in page.tags)
-        and (may_read(page.access, reader) or _is_fresh(page, rows.get(slug), render))
+        for slug, snippet in hits[:most]
+        if (page := pages.get(slug)) is not None
+        and (wanted.tag is None or wanted.tag in page.tags)
+        and (may_read(page.access, wanted.reader) or _is_fresh(page, rows.get(slug), render))
     ]
-    return results[:MOST_RESULTS]
+    has_more = len(hits) > most and wanted.offset + most < MOST_RESULTS
+    return Results(results, wanted.offset + most if has_more else None)
 
 
-def find_unpublished(library: Library, query: str, tag: str | None) -> list[Page]:
-    """Find the unpublished pages with every word of ``query``, for admins. They are in no index, so each is read."""
+def _fetch(session: Session, dialect: str, statement: Select[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Run a search. SQLite ranks all hits in C, which takes long for a common word: that happens off the hub."""
+    if dialect != "sqlite":
+        # It would read the whole table rather than the index where it expects many hits.
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        return [(str(row.slug), row.snippet) for row in session.execute(statement)]
+    connection = session.connection()
+    compiled = statement.compile(connection, compile_kwargs={"render_postcompile": True})
+    values = tuple(compiled.params[name] for name in compiled.positiontup or ())
+    cursor = connection.connection.cursor()
+    try:
+        found: list[tuple[str, str]] = run_off_hub(_run, cursor, str(compiled), values)
+    finally:
+        cursor.close()
+    return found
+
+
+def _run(cursor: Any, statement: str, values: tuple[object, ...]) -> list[tuple[str, str]]:
+    return [(str(slug), snippet) for slug, snippet in cursor.execute(statement, values).fetchall()]
+
+
+def find_unpublished(root: Path, library: Library, query: str, tag: str | None) -> list[PageFacts]:
+    """Find the unpublished pages with every word of ``query``, for admins. They are in no index, so each is read.
+
+    Takes long: call it off the hub.
+    """
     words = [remove_accents(piece.indexed) for piece in split_query(query)]
-    pages = [page for page in library.unpublished if tag is None or tag in page.tags]
-    return [page for page in pages if words and _has_words(page, words)][:MOST_RESULTS]
+    found: list[PageFacts] = []
+    for page in library.unpublished(_MOST_READ) if words else ():
+        if len(found) < _MOST_UNPUBLISHED and (tag is None or tag in page.tags):
+            current = read_file(os.path.realpath(root), page.stamp.path).found
+            if isinstance(current, Page) and _has_words(current, words):
+                found.append(page)
+    return found
 
 
 def _has_words(page: Page, words: Collection[str]) -> bool:
@@ -158,23 +144,24 @@ def _has_words(page: Page, words: Collection[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _open_rows(session: Session, library: Library, reader: Reader, slugs: Sequence[str]) -> dict[str, PageText]:
-    """Load the open rows of those pages that are closed to ``reader``."""
-    closed = [slug for slug in slugs if (page := library.by_slug.get(slug)) and not may_read(page.access, reader)]
-    if not closed:
+def _open_rows(session: Session, slugs: Sequence[str]) -> dict[str, PageText]:
+    """Load the open rows of pages that are closed to the reader."""
+    if not slugs:
         return {}
-    wanted = select(PageText).where(PageText.slug.in_(closed), PageText.scope == "open")
+    wanted = select(PageText).where(PageText.slug.in_(slugs), PageText.scope == "open")
     return {row.slug: row for row in session.scalars(wanted)}
 
 
-def _is_fresh(page: Page, row: PageText | None, render: Render) -> bool:
+def _is_fresh(page: PageFacts, row: PageText | None, render: Render) -> bool:
     """Whether the index has a closed page's public part as it is now.
 
     Both rows of a page are written together: if the open row is up to date, the full row is as well.
     """
+    if row is None:
+        return False
     try:
-        return row is not None and _is_equal(row, _open_row(page, render(page)))
-    except RenderError:
+        return is_of_page(row, page) or has_texts(row, make_open_row(page, render(page)))
+    except (RenderError, ChangedPageError):
         return False
 
 
@@ -208,7 +195,13 @@ def _mark_pieces(text: str, pieces: Sequence[Piece]) -> str:
 
 
 def search_statement(
-    dialect_name: str, query: str, readable_levels: Collection[str], limit: int
+    dialect_name: str,
+    query: str,
+    readable_levels: Collection[str],
+    limit: int,
+    *,
+    offset: int = 0,
+    tag: str | None = None,
 ) -> Select[tuple[str, str]] | None:
     """Build the query for pages with every word of ``query`` in readable text: (slug, snippet), best first.
 
@@ -219,7 +212,7 @@ def search_statement(
     if not pieces:
         return None
     search = _on_sqlite if dialect_name == "sqlite" else _on_postgresql
-    return search(pieces, readable_levels, limit)
+    return search(pieces, split_query(tag or ""), readable_levels, limit, offset)
 
 
 def _visible(levels: Collection[str]) -> ColumnElement[bool]:
@@ -245,41 +238,58 @@ def _window(body: Any, pieces: Sequence[Piece], find: Any) -> ColumnElement[Any]
     return func.substr(body, case((at > _WINDOW_BEFORE, at - _WINDOW_BEFORE), else_=1), _WINDOW)
 
 
-def _on_sqlite(pieces: Sequence[Piece], levels: Collection[str], limit: int) -> Select[Any]:
+def _on_sqlite(
+    pieces: Sequence[Piece], of_tag: Sequence[Piece], levels: Collection[str], limit: int, offset: int
+) -> Select[Any]:
     # A last word may be the beginning of a longer one; a phrase of letters may be so anyway.
     match = " ".join(f'"{piece.indexed}"' for piece in pieces) + ("" if pieces[-1].letters else " *")
+    if of_tag:
+        quoted = " AND ".join(f'"{piece.indexed}"' for piece in of_tag)
+        match = f"({match}) AND tags : ({quoted})"
     index: ColumnElement[Any] = raw("page_texts_fts")
-    unspaced = any(piece.letters for piece in pieces)
-    marked = func.snippet(index, 3, MARK_START, MARK_END, "…", _SNIPPET_WORDS)
-    found: Select[Any] = (
-        select(PageText.slug, (PageText.id if unspaced else marked).label("snippet"))
-        .select_from(PageText)
-        .join(_FTS, raw("page_texts_fts.rowid") == PageText.id)
-        .where(index.op("MATCH")(match), _visible(levels))
+    snippet: ColumnElement[Any] = func.snippet(index, 3, MARK_START, MARK_END, "…", _SNIPPET_WORDS)
+    if any(piece.letters for piece in pieces):
+        snippet = _window(PageText.body, pieces, func.instr)
+    # FTS5 itself sorts by its rank, and gives one hit after the other: rows are looked at, and snippets made, of no
+    # more than are shown.
+    return (
+        select(PageText.slug, snippet.label("snippet"))
+        .select_from(_FTS)
+        .join(PageText, raw("page_texts_fts.rowid") == PageText.id)
+        .where(index.op("MATCH")(match), raw("page_texts_fts.rank").op("MATCH")(_SQLITE_RANK), _visible(levels))
         .where(*(_contains(piece, func.instr) for piece in pieces if piece.has_marks))
-        .order_by(raw(_SQLITE_RANK), PageText.slug)
+        .order_by(raw("page_texts_fts.rank"))
         .limit(limit)
+        .offset(offset)
     )
-    if not unspaced:
-        return found
-    best = found.add_columns(raw(_SQLITE_RANK).label("rank")).subquery("best")
-    window = _window(PageText.body, pieces, func.instr).label("snippet")
-    # The subquery limits the rows first, so that snippets are made only for those shown.
-    shown = select(best.c.slug, window).join(PageText, PageText.id == best.c.snippet)
-    return shown.order_by(best.c.rank, best.c.slug)
 
 
-def _on_postgresql(pieces: Sequence[Piece], levels: Collection[str], limit: int) -> Select[Any]:
+def _on_postgresql(
+    pieces: Sequence[Piece], of_tag: Sequence[Piece], levels: Collection[str], limit: int, offset: int
+) -> Select[Any]:
     words = [f"'{remove_accents(letter)}'" for piece in pieces for letter in piece.letters or (piece.text,)]
     wanted = func.to_tsquery("simple", " & ".join(words) + ("" if pieces[-1].letters else ":*"))
     search: ColumnElement[Any] = raw("page_texts.search")
     rank = func.ts_rank(raw(f"'{_POSTGRESQL_WEIGHTS}'::real[]"), search, wanted)
+    filters = [_visible(levels), *(_are_adjacent(piece, search) for piece in pieces if len(piece.letters) > 1)]
+    if of_tag:
+        letters = [f"'{remove_accents(letter)}':B" for piece in of_tag for letter in piece.letters or (piece.text,)]
+        filters.append(search.op("@@")(func.to_tsquery("simple", " & ".join(letters))))
+    ranked = union(
+        *(
+            select(found.c.id)
+            for found in (
+                select(PageText.id).where(column.op("@@")(wanted), *filters).limit(_MOST_RANKED).subquery()
+                for column in (raw("page_texts.headline"), search)
+            )
+        )
+    )
     best = (
         select(PageText.slug, PageText.body, rank.label("rank"))
-        .where(search.op("@@")(wanted), _visible(levels))
-        .where(*(_are_adjacent(piece, search) for piece in pieces if len(piece.letters) > 1))
+        .where(PageText.id.in_(ranked))
         .order_by(rank.desc(), PageText.slug)
         .limit(limit)
+        .offset(offset)
         .subquery("best")
     )
     options = (

@@ -11,12 +11,14 @@ import pytest
 
 from church.services.access import ANONYMOUS, Reader
 from church.services.pages.content import Pages
-from church.services.pages.folder import scan_folder
-from church.services.pages.front_matter import Page
-from church.services.pages.library import Library
+from church.services.pages.file_check import load_page
+from church.services.pages.front_matter import PageFacts
+from church.services.pages.library import load_library
 from church.services.pages.picture_use import PictureUse
 from church.services.pages.pictures import MAX_BYTES, PictureError, PictureFolder, is_valid_path, resolve_reference
 from church.services.pages.render import Rendered, render_page
+from church.services.pages.rows import PageRows
+from church.services.pages.update import Update
 from tests.support.pages_fixture import HIDDEN, attributes_of, make_page, write_page
 from tests.support.pictures import make_png
 
@@ -255,16 +257,19 @@ def test_page_shows_a_picture_that_comes_changes_and_goes(content: Path) -> None
 def test_picture_asked_for_while_the_folder_changes_keeps_the_newer_pages(tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     write_page(tmp_path, "page", "![](a.png)")
-    old = scan_folder(tmp_path, Library(), drafts=False)
-    write_page(tmp_path, "page", "Now longer: ![](a.png)")
-    new = scan_folder(tmp_path, Library(), drafts=False)
-    waiting = [new]
+    rows = PageRows(None)
+    Update(rows, tmp_path, drafts=False).look_at_all()
+    old = load_library(rows)
+    waiting = [True]
 
-    def render_slowly(page: Page) -> Rendered:
+    def render_slowly(page: PageFacts) -> Rendered:
         if waiting:  # meanwhile another request finds the newer folder
-            use.find_pages(waiting.pop(), "a.png")
-        return render_page(page, PictureFolder(tmp_path).find)
+            waiting.clear()
+            write_page(tmp_path, "new", "![](a.png)")
+            Update(rows, tmp_path, drafts=False).look_at_all()
+            assert [found.slug for found in use.find_pages(load_library(rows), "a.png")] == ["new", "page"]
+        return render_page(load_page(tmp_path, page), PictureFolder(tmp_path).find)
 
     use = PictureUse(render_slowly)
-    assert use.find_pages(old, "a.png") == old.pages
-    assert use.find_pages(new, "a.png") == new.pages
+    assert [found.slug for found in use.find_pages(old, "a.png")] == ["page"]
+    assert [found.slug for found in use.find_pages(load_library(rows), "a.png")] == ["new", "page"]

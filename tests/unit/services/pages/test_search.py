@@ -39,7 +39,7 @@ class Site:
         return self.now
 
     def found(self, query: str, reader: Reader = ANONYMOUS, tag: str | None = None) -> list[str]:
-        return [card.slug for card in self.pages.search(db, query, reader, tag)]
+        return [card.slug for card in self.pages.search(db, query, reader, tag).cards]
 
     def reindex(self) -> int:
         return self.pages.reindex(db)
@@ -63,7 +63,7 @@ def row_count() -> int:
 
 def test_search_public_page_is_found_by_its_text_with_a_marked_snippet(site: Site) -> None:
     site.reindex()
-    (card,) = site.pages.search(db, "WALNUT", ANONYMOUS)
+    (card,) = site.pages.search(db, "WALNUT", ANONYMOUS).cards
     assert card.slug == "open"
     assert "<mark>walnut</mark>" in str(card.snippet).lower()
 
@@ -80,7 +80,7 @@ def test_search_public_part_of_a_closed_page_is_found_by_all(site: Site) -> None
     site.reindex()
     for query in ("gold", "opening gold", "first part gold"):
         assert site.found(query) == ["gold"], query
-    assert HIDDEN not in str([card.snippet for card in site.pages.search(db, "opening", ANONYMOUS)])
+    assert HIDDEN not in str([card.snippet for card in site.pages.search(db, "opening", ANONYMOUS).cards])
 
 
 def test_search_within_a_tag_finds_its_pages_only(site: Site) -> None:
@@ -194,7 +194,7 @@ def test_search_long_query_is_cut_not_refused(site: Site) -> None:
 def test_search_markup_in_a_page_stays_text_in_the_snippet(site: Site) -> None:
     write_page(site.content, "odd", "Write `<b onclick=x>` beside hickory.")
     site.reindex()
-    (card,) = site.pages.search(db, "hickory", ANONYMOUS)
+    (card,) = site.pages.search(db, "hickory", ANONYMOUS).cards
     assert "<mark>hickory</mark>" in str(card.snippet)
     assert "<b" not in str(card.snippet)
 
@@ -274,11 +274,11 @@ def test_search_hidden_letters_of_a_run_are_found_only_with_access(polyglot: Sit
 
 
 def test_search_snippet_of_a_run_is_the_text_as_written_with_the_letters_marked(polyglot: Site) -> None:
-    (card,) = polyglot.pages.search(db, "しりとり PYTHON", ANONYMOUS)
+    (card,) = polyglot.pages.search(db, "しりとり PYTHON", ANONYMOUS).cards
     assert str(card.snippet).startswith(
         "昨日は成語<mark>しりとり</mark>をして遊びました。<mark>Python</mark>入門の本、バス"
     )
-    (card,) = polyglot.pages.search(db, "目的", ANONYMOUS)
+    (card,) = polyglot.pages.search(db, "目的", ANONYMOUS).cards
     assert "前置き。<mark>目的</mark>の言葉です。後書き。" in str(card.snippet)
     assert (str(card.snippet)[0], str(card.snippet)[-1], len(str(card.snippet)) < 200) == ("…", "…", True)
 
