@@ -53,6 +53,7 @@ log = logging.getLogger("church.pages")
 
 _INDEX = "pages.index"
 _INDEX_EVERY = timedelta(minutes=5)
+_INDEX_AGAIN = timedelta(seconds=10)  # while another thread or process of the host indexes
 _RECENT = 6
 _FEED_ENTRIES = 20
 _MOST_TRIES = 3  # of reading a file that changes meanwhile
@@ -389,7 +390,14 @@ def queue_index(app: App) -> None:
 def index_pages(_payload: dict[str, Any]) -> None:
     """Update the search index. Runs every five minutes, when the folder has changed, and when a page opens."""
     pages = current_pages()
-    pages.reindex(db)
+    if not pages.library().is_complete:
+        return  # who reads the folder for the first time queues this again
+    with pages.shelf.rows.lock(".index") as is_ours:
+        if not is_ours:  # the first index of a large folder takes minutes
+            with db.write() as session:
+                jobs.enqueue(session, _INDEX, unique_key=f"{_INDEX} later", delay=_INDEX_AGAIN)
+            return
+        pages.reindex(db)
     opening = pages.next_opening()
     if opening is not None and opening.wait <= _INDEX_EVERY:
         with db.write() as session:

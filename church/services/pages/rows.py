@@ -117,7 +117,7 @@ class PageRows:
         return False
 
     @contextmanager
-    def lock(self, suffix: str = ".lock") -> Iterator[bool]:
+    def lock(self, suffix: str = ".lock", *, wait: bool = False) -> Iterator[bool]:
         """Whether this process has the lock of this name; no other of the host has it in the meantime."""
         if not self.is_shared or self._file is None:
             yield True
@@ -130,7 +130,7 @@ class PageRows:
         try:
             is_ours = True
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 is_ours = False
             yield is_ours

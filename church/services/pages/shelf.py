@@ -199,10 +199,13 @@ class Shelf:
             self.report_change()
         mark[_TOOK_ALL if is_all else _TOOK] = int((self._clock() - begun) * 1e9)
 
-    def look(self, look: Look, on_folder: Callable[[str, str], None] | None = None) -> bool:
-        """Bring the rows up to date, unless another process is about to. Returns whether pages changed."""
+    def look(self, look: Look, on_folder: Callable[[str, str], None] | None = None, *, wait: bool = False) -> bool:
+        """Bring the rows up to date. Returns whether pages changed.
+
+        Another process may be about to: then this leaves it to that one, or may ``wait`` for it.
+        """
         try:
-            changed, problems = run_off_hub(self._update, look, on_folder)
+            changed, problems = run_off_hub(self._update, look, on_folder, wait)
         except OSError as error:
             facts = {"event": "pages.unreadable", "reason": str(error)}
             log.error("content folder cannot be read", extra=facts)  # noqa: TRY400 - the reason is enough
@@ -220,13 +223,13 @@ class Shelf:
     def refresh(self) -> None:
         """Look at the whole folder now, whoever watches."""
         load_parser()
-        if self.look(Update.look_at_all):
+        if self.look(Update.look_at_all, wait=True):
             self.report_change()
 
     def _update(
-        self, look: Look, on_folder: Callable[[str, str], None] | None
+        self, look: Look, on_folder: Callable[[str, str], None] | None, wait: bool
     ) -> tuple[bool, list[tuple[FileProblem, FileVersion]] | None]:
-        with self.rows.lock() as is_ours:
+        with self.rows.lock(wait=wait) as is_ours:
             if not is_ours:
                 return False, None
             rows = self.rows.apart()

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from church.lib.inotify import Event, Inotify
@@ -38,10 +39,11 @@ def start_watcher(shelf: Shelf, stop: threading.Event) -> threading.Thread:
 
 
 class Watcher:
-    """Watches the folder of ``shelf``. ``inotify`` is None where it cannot be used."""
+    """Watches the folder of ``shelf``."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, clock: Callable[[], float] = time.monotonic) -> None:
         self._shelf = shelf
+        self._clock = clock
         self._inotify: Inotify | None = None
         self._paths: dict[int, set[str]] = {}  # of each watch; "/" is a folder that only links lead to
         self._real_root = ""
@@ -59,18 +61,22 @@ class Watcher:
     def _watch(self, stop: threading.Event) -> None:
         log.info("pages watched", extra={"event": "pages.watched"})
         try:
-            self._shelf.beat()
-            self._begin()
+            self.begin()
             self._shelf.report_change()  # pages may have changed while nobody watched
             while not stop.is_set():
                 self.step(self._pause())
         finally:
-            self._shelf.stop_beating()
-            self._close()
+            self.close()
 
-    def _begin(self) -> None:
+    def close(self) -> None:
+        """Stop watching."""
+        self._shelf.stop_beating()
+        self._close()
+
+    def begin(self) -> None:
         """Watch all folders, and look at all files, after that."""
         self._close()
+        self._shelf.beat()
         self._real_root = os.path.realpath(self._shelf.root)
         self._doubts = self._shelf.doubts()
         if not is_on_network(self._real_root):
@@ -95,16 +101,16 @@ class Watcher:
         events = self._gather(seconds)
         self._shelf.beat()
         if os.path.realpath(self._shelf.root) != self._real_root:
-            self._begin()
+            self.begin()
             self._shelf.report_change()
             return
         is_lost = any(event.is_lost for event in events)
-        if is_lost or self._is_doubted() or time.monotonic() >= self._next_all:
+        if is_lost or self._is_doubted() or self._clock() >= self._next_all:
             changed = self._look_at_all()
         elif events:
             changed = self._look_at_events(events)
-        elif self._inotify is None and time.monotonic() >= self._next_folders:
-            self._next_folders = time.monotonic() + _FOLDERS_EVERY
+        elif self._inotify is None and self._clock() >= self._next_folders:
+            self._next_folders = self._clock() + _FOLDERS_EVERY
             changed = self._look(Update.look_at_folders)
         elif self._is_turn():
             changed = self._look(lambda update: update.look_at_some(()))
@@ -135,13 +141,13 @@ class Watcher:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def _look_at_all(self) -> bool:
-        begun = time.monotonic()
+        begun = self._clock()
         self._watch_links()
         changed = self._look(Update.look_at_all)
         self._watch_links()
-        took = time.monotonic() - begun
+        took = self._clock() - begun
         share, least = (_SHARE, _ALL_LEAST) if self._inotify is not None else (_SHARE_ALONE, _ALL_LEAST_ALONE)
-        self._next_all = time.monotonic() + min(max(took * share, least), _ALL_MOST)
+        self._next_all = self._clock() + min(max(took * share, least), _ALL_MOST)
         return changed
 
     def _look_at_events(self, events: list[Event]) -> bool:
@@ -180,11 +186,12 @@ class Watcher:
         return "" if os.path.isfile(os.path.join(self._real_root, path)) else "folder"
 
     def _look(self, look: Look) -> bool:
-        return self._shelf.look(look, self._add_watch)
+        return self._shelf.look(look, self._add_watch, wait=True)
 
     # -- watches ------------------------------------------------------------------------------------------------------
 
     def _add_watch(self, root: str, path: str) -> None:
+        self._shelf.beat()
         if self._inotify is None:
             return
         try:

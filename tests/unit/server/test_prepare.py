@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from church import create_app
 from church.config import Settings
 from church.database import migrations
 from church.server import prepare
@@ -27,9 +28,9 @@ def prepared(settings: Settings) -> Settings:
     return settings
 
 
-def test_prepare_creates_folders_schema_and_search(prepared: Settings):
+def test_prepare_creates_folders_and_schema_and_leaves_the_index_to_the_worker(prepared: Settings):
     assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head_revision(),)]
-    assert ("first-run",) in rows(prepared, "SELECT slug FROM page_texts")
+    assert rows(prepared, "SELECT slug FROM page_texts") == []
     assert prepared.instance.stat().st_mode & 0o077 == 0
 
 
@@ -64,12 +65,12 @@ def test_prepare_after_an_upgrade_of_the_code_checks_again(prepared: Settings, m
     assert migrated == [prepared]
 
 
-def test_prepare_names_pages_that_are_left_out_and_what_is_not_shown(settings: Settings, tmp_path, capsys):
+def test_index_names_pages_that_are_left_out_and_what_is_not_shown(prepared: Settings, tmp_path, capsys):
     content = tmp_path / "content"
     content.mkdir()
     (content / "bad.md").write_text("---\nsummary: no title\n---\n")
     (content / "odd.md").write_text("---\ntitle: Odd\n---\n<script>x</script>\n\n![x](none.png)\n")
-    prepare.prepare_instance(settings.model_copy(update={"content": content}))
+    assert prepare.index_pages(create_app(prepared.model_copy(update={"content": content}))) == 1
     told = capsys.readouterr().err
     assert "left out: bad.md" in told
     assert "removed: odd.md: <script>\npicture not shown: odd.md: none.png: there is no such file\n" in told
