@@ -21,12 +21,19 @@ from church.services import pages, videos
 from church.services.access import Reader, outcome_for
 from church.services.brand import current_brand
 from church.services.pages import (
+    ALL_TOPICS,
+    MOST_TOPICS,
     FeedItem,
+    FoundPages,
+    PageAddresses,
     PageView,
     RenderError,
     TeaserView,
+    choose_most_used,
     compose_letters,
     current_pages,
+    find_sitemap_file,
+    list_topics,
     looks_like_traversal,
     make_json_ld,
 )
@@ -34,6 +41,7 @@ from church.web import identity
 from church.web.file_answers import answer_file
 from church.web.headers import add_vary
 from church.web.kept_pages import answer_page
+from church.web.list_parts import AskedPart, PartLinks, make_choices, make_links, read_part
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
 
@@ -44,6 +52,12 @@ bp = Blueprint("markdown", __name__)
 
 _MOST_QUERY = 200
 _MOST_TAG = 40
+_MOST_START_DIGITS = 4
+PAGE_SIZE = 50  # pages in a part of the list
+RESULTS = 20  # pages in a part of the results of a search
+_MOST_FILMS = 6
+_MOST_AT_ONCE = 256 * 1024  # bytes of a sitemap that is sent as one text
+_XML = "application/xml; charset=utf-8"
 _HOME_VIDEOS = 3
 _FOREVER = "public, max-age=31536000, immutable"
 # A drawing that is opened by itself is a document: it may not run scripts or load anything, nor be of this site.
@@ -75,7 +89,9 @@ def home() -> Response:
     """Show the newest pages and videos, and the tags."""
     current = current_pages()
     films = tuple(videos.list_newest(_HOME_VIDEOS))
-    return _public(answer_page("markdown/home.html", recent=tuple(current.recent()), tags=current.tags(), films=films))
+    tags = current.tags()
+    topics = {"topics": choose_most_used(tags), "more_topics": len(tags) > MOST_TOPICS}
+    return _public(answer_page("markdown/home.html", recent=tuple(current.recent()), films=films, **topics))
 
 
 @bp.get("/pages/", merge_slashes=False)
@@ -83,7 +99,11 @@ def home() -> Response:
 @limited("page")
 @limited("search", when=lambda: bool(request.args.get("q")))
 def listing() -> AnyResponse:
-    """List all pages, those with a tag, or the results of a search. The first of a repeated parameter counts."""
+    """List the pages in parts, newest first: all, or those with a tag; or the results of a search; or all topics.
+
+    Query: ``tag``, and ``after``, ``before`` or ``month`` for a part; ``q`` for a search, and ``start`` for more of its
+    results; ``tags`` for the topics, by letter. The first of a repeated parameter counts.
+    """
     query = _query_text("q", _MOST_QUERY)
     asked = _query_text("tag", 4 * _MOST_TAG)  # a letter may be written as several
     composed = compose_letters(asked)
@@ -91,17 +111,91 @@ def listing() -> AnyResponse:
         parameters = {"q": query, "tag": composed[:_MOST_TAG]}
         return redirect(f"/pages/?{urlencode({name: text for name, text in parameters.items() if text})}", 301)
     tag = asked[:_MOST_TAG] or None
+    if query:
+        return _search(query, tag)
+    if topics := _query_text("tags", _MOST_TAG):
+        return _topics(topics)
+    return _list(tag, read_part())
+
+
+def _list(tag: str | None, asked: AskedPart) -> AnyResponse:
     current = current_pages()
     reader = identity.reader()
-    cards = current.search(db, query, reader, tag, limit=50).cards if query else current.cards(tag, reader)
-    films = videos.search_videos(query, reader).videos if query and not tag else ()
-    tags = current.tags()
-    exists = tag is None or bool(cards) or any(entry.name == tag for entry in tags)
-    notice = None if exists else f"No page has the tag “{tag}”."
-    context = {"films": films, "tags": tags, "tag": tag, "query": query, "notice": notice}
-    if query:
-        return _private(make_response(render_template("markdown/list.html", pages=cards, **context)))
-    return _public(answer_page("markdown/list.html", pages=tuple(cards), **context))
+    try:
+        part = current.part(asked.after, asked.before, tag=tag, limit=PAGE_SIZE, from_day=asked.from_day, reader=reader)
+    except ValueError:
+        raise NotFound from None
+    if not part.cards and not asked.is_first:
+        raise NotFound
+    links = make_links("/pages/", asked, previous=part.previous, next=part.next, tag=tag)
+    if asked.before is not None and part.previous is None:
+        return redirect(links.first or "/pages/")  # whole, from its beginning
+    context = {
+        "pages": tuple(part.cards),
+        "total": part.total,
+        "tag": tag,
+        "topics": choose_most_used(current.tags()),
+        "more_topics": len(current.tags()) > MOST_TOPICS,
+        "is_first": asked.is_first,
+        "links": links,
+        "choices": make_choices(current.months(tag)) if part.next or part.previous else (),
+        "chosen": asked.month,
+    }
+    if not part.cards and tag is not None:
+        return _private(make_response(render_template("markdown/list.html", **context), 404))
+    return _public(answer_page("markdown/list.html", **context))
+
+
+def _search(query: str, tag: str | None) -> Response:
+    start, reader, current = _read_start(), identity.reader(), current_pages()
+    found = current.search(db, query, reader, tag, offset=start, limit=RESULTS)
+    films = videos.search_videos(query, reader, limit=_MOST_FILMS) if not (tag or start) else None
+    context = {
+        "pages": found.cards,
+        "start": start,
+        "films": films.videos if films is not None else (),
+        "more_films": films is not None and films.next is not None,
+        "tag": tag,
+        "query": query,
+        "topics": choose_most_used(current.tags()),
+        "links": _result_links(query, tag, start, found),
+    }
+    return _private(make_response(render_template("markdown/search.html", **context)))
+
+
+def _result_links(query: str, tag: str | None, start: int, found: FoundPages) -> PartLinks:
+    def address(place: int | None) -> str:
+        parameters = {"q": query, "tag": tag, "start": place}
+        return f"/pages/?{urlencode({name: value for name, value in parameters.items() if value})}"
+
+    return PartLinks(
+        here=address(start),
+        first=address(None) if start else None,
+        previous=address(found.previous) if found.previous is not None else None,
+        next=address(found.next) if found.next is not None else None,
+    )
+
+
+def _read_start() -> int:
+    """Read how many results were shown before. Raises NotFound."""
+    start = request.args.get("start") or "0"
+    if not (start.isascii() and start.isdigit()) or len(start) > _MOST_START_DIGITS:
+        raise NotFound
+    return int(start)
+
+
+def _topics(letter: str) -> Response:
+    asked = read_part()
+    part = list_topics(current_pages().tags(), letter, asked.after)
+    if part is None or (not part.topics and not asked.is_first) or (asked.before or asked.month):
+        raise NotFound
+    context = {
+        "topics": part.topics,
+        "letters": part.letters,
+        "letter": None if letter == ALL_TOPICS else next(one for one in part.letters if one.key == letter),
+        "links": make_links("/pages/", asked, previous=None, next=part.next, tags=letter),
+    }
+    return _public(answer_page("markdown/topics.html", **context))
 
 
 @bp.get("/pages", merge_slashes=False)
@@ -179,8 +273,34 @@ def feed() -> Response:
 @allow(EVERYONE)
 @limited("api")
 def sitemap() -> Response:
-    """Serve the sitemap."""
-    return _public(current_pages().sitemap(current_settings().origin, _places()), "application/xml; charset=utf-8")
+    """Serve the sitemap, or beyond 50,000 addresses the index of its files."""
+    return _send_sitemap(None)
+
+
+@bp.get("/sitemap-<int:number>.xml", merge_slashes=False)
+@allow(EVERYONE)
+@limited("api")
+def sitemap_file(number: int) -> Response:
+    """Serve one file of the sitemap's index."""
+    return _send_sitemap(number)
+
+
+def _send_sitemap(number: int | None) -> Response:
+    sources = (PageAddresses(current_pages()), videos.VideoAddresses())
+    file = find_sitemap_file(sources, current_settings().origin, number)
+    if file is None:
+        raise NotFound
+    if file.size <= _MOST_AT_ONCE:
+        return _public(b"".join(file.unpack()), _XML)
+    # Sent as it is kept, or unpacked piece by piece for the few that do not read gzip.
+    is_gzip = request.accept_encodings["gzip"] > 0
+    response = Response(file.gzipped if is_gzip else file.unpack(), content_type=_XML)
+    response.content_length = len(file.gzipped) if is_gzip else file.size
+    if is_gzip:
+        response.content_encoding = "gzip"
+    response.set_etag(f"{file.digest}:gzip" if is_gzip else file.digest)
+    response.vary.add("Accept-Encoding")
+    return _publish(response)
 
 
 @bp.get("/robots.txt", merge_slashes=False)
@@ -192,7 +312,7 @@ def robots() -> Response:
 
 
 def _places() -> list[FeedItem]:
-    """List the newest videos for feed and sitemap, with their public facts only."""
+    """List the newest videos for the feed, with their public facts only."""
     return [FeedItem(video.url, video.title, video.summary, video.published_at) for video in videos.list_newest()]
 
 
@@ -215,10 +335,14 @@ def _public(body: Response | str | bytes, content_type: str = "text/html; charse
     if isinstance(body, Response) and not identity.is_anonymous():
         return _private(response)
     response.content_type = content_type
+    response.add_etag()
+    return _publish(response)
+
+
+def _publish(response: Response) -> Response:
     response.headers["Cache-Control"] = f"public, max-age={_FRESH_SECONDS}"
     if response.mimetype == "text/html":
         add_vary(response, "Cookie")
-    response.add_etag()
     changed = max(current_pages().modified(), videos.find_last_published(), current_app.extensions["assets"].modified)
     response.last_modified = min(changed, time.time())
     response.make_conditional(request)

@@ -21,25 +21,35 @@ from church.services.pages.page_reports import PageReport
 from church.services.pages.presenters import FoundPages, PageCard, PagePart, PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
 from church.services.pages.search_text import Piece, index_text, remove_accents, search_words, split_query
+from church.services.pages.sitemap import PageAddresses, SitemapFile, find_sitemap_file
+from church.services.pages.topics import ALL_TOPICS, MOST_TOPICS, TopicPart, choose_most_used, list_topics
 
 __all__ = [
+    "ALL_TOPICS",
+    "MOST_TOPICS",
     "FeedItem",
     "FileProblem",
     "FoundPages",
     "MonthCount",
+    "PageAddresses",
     "PageCard",
     "PagePart",
     "PageReport",
     "PageView",
     "Piece",
     "RenderError",
+    "SitemapFile",
     "TagCount",
     "TeaserView",
+    "TopicPart",
     "check_folder",
+    "choose_most_used",
     "compose_letters",
     "current_pages",
+    "find_sitemap_file",
     "index_text",
     "init_app",
+    "list_topics",
     "looks_like_traversal",
     "make_json_ld",
     "queue_index",

@@ -145,11 +145,12 @@ class Pages:
     ) -> PagePart:
         """List ``limit`` pages, newest first: those after or before a key of another part, or from a day on.
 
-        Admins get the unpublished ones too. A key that is damaged is none: the list begins at its start.
+        Admins get the unpublished ones too. Raises ValueError for a key that no list has given.
         """
         library = self.library()
         is_admin = may_read_drafts(reader)
-        place = read_key(after or before)
+        key = after or before
+        place = read_key(key) if key else None
         is_back = place is not None and not after
         if place is None and from_day is not None:
             place = -from_day.toordinal(), ""
@@ -265,15 +266,19 @@ class Pages:
         except (RenderError, ChangedPageError):
             return feeds.FeedEntry(page, None)
 
-    def sitemap_entries(self, after: str | None, limit: int) -> list[tuple[str, datetime]]:
-        """List pages for the sitemap by slug, from that after the slug ``after``: path on the site, and last change."""
-        found = self.library().by_slug(after, limit)
-        return [(presenters.page_path(page), page.updated) for page in found if not page.draft]
+    def sitemap_count(self) -> int:
+        """Count the pages of the sitemap: all that are published, and no draft."""
+        return self.library().count_addresses
 
-    def sitemap(self, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
-        """Write the sitemap of all pages except drafts, and of ``places``."""
-        pages = [page for page in self.library().newest(-1, drafts=False) if not page.draft]
-        return run_off_hub(feeds.write_sitemap, pages, origin, places)
+    def sitemap_entries(self, after: str | None, limit: int) -> list[tuple[str, datetime]]:
+        """List pages of the sitemap by slug, the first or those after the path ``after``: path, and last change."""
+        slug = None if after is None else presenters.slug_of(after)
+        return [(presenters.page_path(page), page.updated) for page in self.library().by_slug(slug, limit)]
+
+    def sitemap_entries_at(self, offset: int, limit: int) -> list[tuple[str, datetime]]:
+        """List pages of the sitemap from a place in the order of ``sitemap_entries`` on."""
+        found = self.library().by_slug(None, limit, skip=offset)
+        return [(presenters.page_path(page), page.updated) for page in found]
 
     def robots(self, origin: str) -> str:
         """Write robots.txt."""

@@ -1,4 +1,4 @@
-"""Write the Atom feed (RFC 4287), the sitemap (sitemaps.org) and robots.txt (RFC 9309)."""
+"""Write the Atom feed (RFC 4287) and robots.txt (RFC 9309)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
-from xml.sax.saxutils import escape
 
 from markupsafe import Markup
 
 from church.services.pages.front_matter import PageFacts
 from church.services.pages.presenters import page_path
+from church.services.pages.sitemap import write_moment
 
 _ATOM = "http://www.w3.org/2005/Atom"
-_SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 _XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
-_MOST_ADDRESSES = 50_000  # the limit of one sitemap
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class FeedEntry:
 
 @dataclass(frozen=True)
 class FeedItem:
-    """Something else of the site that feed and sitemap list, such as a video; holds public facts only."""
+    """Something else of the site that the feed lists, such as a video; holds public facts only."""
 
     path: str
     title: str
@@ -57,7 +55,7 @@ def write_atom(
         _text(feed, "icon", origin + icon)
     changes = [*(entry.page.updated for entry in entries), *(place.published for place in places)]
     latest = max(changes, default=dt.datetime.fromtimestamp(0, dt.UTC))
-    _text(feed, "updated", _stamp(latest))
+    _text(feed, "updated", write_moment(latest))
     ET.SubElement(feed, "link", {"rel": "self", "type": "application/atom+xml", "href": f"{origin}/feed.xml"})
     ET.SubElement(feed, "link", {"rel": "alternate", "type": "text/html", "href": f"{origin}/"})
     _text(ET.SubElement(feed, "author"), "name", site_name)
@@ -72,8 +70,8 @@ def _place(feed: ET.Element, place: FeedItem, origin: str) -> None:
     element = ET.SubElement(feed, "entry")
     _text(element, "id", origin + place.path)
     _text(element, "title", place.title)
-    _text(element, "published", _stamp(place.published))
-    _text(element, "updated", _stamp(place.published))
+    _text(element, "published", write_moment(place.published))
+    _text(element, "updated", write_moment(place.published))
     ET.SubElement(element, "link", {"rel": "alternate", "type": "text/html", "href": origin + place.path})
     _text(element, "summary", place.summary or place.title)
 
@@ -84,8 +82,8 @@ def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
     element = ET.SubElement(feed, "entry")
     _text(element, "id", address)
     _text(element, "title", page.title)
-    _text(element, "published", _stamp(page.published))
-    _text(element, "updated", _stamp(page.updated))
+    _text(element, "published", write_moment(page.published))
+    _text(element, "updated", write_moment(page.updated))
     ET.SubElement(element, "link", {"rel": "alternate", "type": "text/html", "href": address})
     for tag in page.tags:
         ET.SubElement(element, "category", {"term": tag})
@@ -95,32 +93,16 @@ def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
         content.set(_XML_BASE, address)
 
 
-def write_sitemap(pages: Sequence[PageFacts], origin: str, places: Sequence[FeedItem] = ()) -> bytes:
-    """Write the sitemap: the site's own lists, ``pages`` and ``places``, as many as one sitemap may hold."""
-    lists = ("/", "/pages/", "/video/")
-    dated = [(page_path(page), page.updated) for page in pages] + [(place.path, place.published) for place in places]
-    urls = [f"<url><loc>{escape(origin + path)}</loc></url>" for path in lists]
-    urls += [
-        f"<url><loc>{escape(origin + path)}</loc><lastmod>{_stamp(changed)}</lastmod></url>"
-        for path, changed in dated[: _MOST_ADDRESSES - len(lists)]
-    ]
-    # Not by elements: a sitemap of 50,000 would take a second.
-    return f'{_DECLARATION}<urlset xmlns="{_SITEMAP}">{"".join(urls)}</urlset>'.encode()
-
-
 def write_robots(origin: str) -> str:
     """Write robots.txt: crawlers may read everything except searches, which are endless."""
-    return f"User-agent: *\nDisallow: /pages/?q=\nDisallow: /pages/?*q=\n\nSitemap: {origin}/sitemap.xml\n"
+    searches = "".join(f"Disallow: {path}?{query}\n" for path in ("/pages/", "/video/") for query in ("q=", "*q="))
+    return f"User-agent: *\n{searches}\nSitemap: {origin}/sitemap.xml\n"
 
 
 def _text(parent: ET.Element, name: str, text: str, **attributes: str) -> ET.Element:
     element = ET.SubElement(parent, name, attributes)
     element.text = text
     return element
-
-
-def _stamp(moment: dt.datetime) -> str:
-    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _xml(root: ET.Element) -> bytes:

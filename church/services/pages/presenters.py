@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from markupsafe import Markup
 
@@ -122,17 +121,22 @@ def page_path(page: PageFacts) -> str:
     return f"/pages/{quote(page.slug)}"
 
 
+def slug_of(path: str) -> str:
+    """Return the slug of the page at ``path``, which ``page_path`` has made."""
+    return unquote(path.removeprefix("/pages/"))
+
+
 def make_key(page: PageFacts) -> str:
     """Return the key by which the list goes on after ``page``, or before it."""
     return f"{page.date.isoformat()}~{page.slug}"
 
 
-def read_key(key: str | None) -> tuple[int, str] | None:
-    """Return the place in the list that a key means: age and slug. None for none, and for a damaged one."""
-    day, _, slug = (key or "").partition("~")
-    with suppress(ValueError):
-        return -dt.date.fromisoformat(day).toordinal(), slug
-    return None
+def read_key(key: str) -> tuple[int, str]:
+    """Return the place in the list that a key means: age and slug. Raises ValueError for what is no key."""
+    day, mark, slug = key.partition("~")
+    if not mark or not slug:
+        raise ValueError(f"{key!r} is no key of the list")
+    return -dt.date.fromisoformat(day).toordinal(), slug
 
 
 def make_json_ld(shown: PageView | TeaserView, site_name: str, origin: str) -> Markup:

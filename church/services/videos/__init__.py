@@ -10,6 +10,7 @@ For a viewer: ``list_videos``, ``load_watch_view``, ``grant_address`` (for the s
 from __future__ import annotations
 
 from church.services.videos import account_data  # noqa: F401 - registers the library's part of an account
+from church.services.videos.addresses import VideoAddresses
 from church.services.videos.editing import (
     delete_video,
     edit_video,
@@ -73,6 +74,7 @@ __all__ = [
     "UnknownKeyError",
     "UnknownVideoError",
     "UploadView",
+    "VideoAddresses",
     "VideoDraft",
     "VideoPart",
     "WatchView",

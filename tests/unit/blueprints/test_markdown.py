@@ -22,12 +22,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from church import create_app, telemetry
+from church.blueprints import markdown
 from church.blueprints.markdown import looks_like_traversal
 from church.database.errors import DatabaseDownError
 from church.extensions import db
 from church.services import sessions
 from church.services.access import Reader
-from church.services.pages import current_pages
+from church.services.pages import MOST_TOPICS, current_pages, sitemap
 from church.services.pages.content import Pages
 from church.services.sessions import SignedIn
 from tests.support.pages_fixture import HIDDEN, make_site, small_library, write_page
@@ -305,15 +306,113 @@ def test_list_of_a_tag_has_its_pages(client: FlaskClient) -> None:
     assert set(cards(client, "/pages/")) == {"later", "gold", "club", "open", "guide/first"}
 
 
-def test_list_of_an_unknown_tag_is_empty_and_says_so(client: FlaskClient) -> None:
+def test_list_of_an_unknown_tag_is_missing_and_says_so(client: FlaskClient) -> None:
     answer = client.get("/pages/?tag=nowhere")
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "private, no-store")
     assert "No page has the tag “nowhere”." in answer.text
 
 
 def test_list_of_a_repeated_parameter_the_first_counts(client: FlaskClient) -> None:
     assert cards(client, "/pages/?tag=wood&tag=all") == ["open"]
     assert cards(client, "/pages/?q=walnut&q=pinewood") == ["open"]
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pages in a part of the list, and one result in a part of a search."""
+    monkeypatch.setattr(markdown, "PAGE_SIZE", 2)
+    monkeypatch.setattr(markdown, "RESULTS", 1)
+
+
+def links(text: str, rel: str) -> list[str]:
+    return [href.replace("&amp;", "&") for href in re.findall(rf'<a [^>]*href="([^"]+)" rel="{rel}"', text)]
+
+
+@pytest.mark.parametrize(("address", "all_cards"), [("/pages/", 5), ("/pages/?tag=all", 3)])
+@pytest.mark.usefixtures("small_parts")
+def test_list_is_walked_in_parts_without_scripts(client: FlaskClient, address: str, all_cards: int) -> None:
+    seen, titles, first, last = [], [], address, ""
+    while address:
+        text = client.get(address).text
+        seen += cards(client, address)
+        titles += re.findall(r"<title>(.+?)</title>", text)
+        canonical = re.findall(r'<link rel="canonical" href="https://church.example([^"]+)"', text)
+        assert canonical == [address.replace("&", "&amp;")]
+        assert re.findall(r'<link rel="next" href="([^"]+)"', text) == [
+            a.replace("&", "&amp;") for a in links(text, "next")
+        ]
+        last, address = address, next(iter(links(text, "next")), "")
+    assert (len(seen), len(set(seen))) == (all_cards, all_cards)
+    assert len(set(titles)) == len(titles) > 1
+    before = client.get(links(client.get(last).text, "prev")[0])
+    while before.status_code == 200:
+        before = client.get(links(before.text, "prev")[0])
+    assert (before.status_code, before.headers["Location"]) == (302, first)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("after=", 200),
+        ("after=x", 404),
+        ("before=%00", 404),
+        ("before=..%2F..%2Fetc", 404),
+        ("after=" + "9" * 500, 404),
+        ("month=2025-13", 404),
+        ("month=0000-01", 404),
+        ("month=0001-01", 404),
+        ("month=9999-12", 200),
+        ("q=walnut&start=x", 404),
+        ("q=walnut&start=-1", 404),
+        ("q=walnut&start=9999", 200),
+        ("tags=all", 200),
+        ("tags=nowhere", 404),
+        ("tags=all&before=x", 404),
+        ("tags=all&after=zzz", 404),
+        ("utm_source=letter", 200),
+    ],
+)
+def test_list_odd_address_is_answered_or_unknown(client: FlaskClient, query: str, status: int) -> None:
+    assert client.get(f"/pages/?{query}").status_code == status
+
+
+def test_list_jumps_to_a_month(client: FlaskClient, tmp_path: Path, small_parts: None) -> None:
+    for slug, day in (("old", "2001-05-31"), ("older", "2000-01-01")):
+        write_page(tmp_path / "content", slug, date=day)
+    wait_until(
+        lambda: '<option value="2001-05">May 2001</option>' in client.get("/pages/").text, "the pages are listed"
+    )
+    assert cards(client, "/pages/?month=2001-05") == ["old", "older"]
+    assert '<option value="2001-05" selected>' in client.get("/pages/?month=2001-05").text
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_search_leads_to_more_results_and_back(client: FlaskClient) -> None:
+    seen, address = [], "/pages/?q=page"
+    while address:
+        text = client.get(address).text
+        seen += cards(client, address)
+        last, address = address, next(iter(links(text, "next")), "")
+    assert (len(seen), len(set(seen))) == (len(cards_of_all(client)), len(seen))
+    assert cards(client, links(client.get(last).text, "prev")[0]) == [seen[-2]]
+
+
+def cards_of_all(client: FlaskClient) -> list[str]:
+    return [slug for start in range(9) for slug in cards(client, f"/pages/?q=page&start={start}")]
+
+
+def test_list_with_many_topics_shows_the_most_used_and_leads_to_all(client: FlaskClient, tmp_path: Path) -> None:
+    for number in range(40):
+        write_page(tmp_path / "content", f"p{number}", tags=f"[often, rare{number:02}]")
+    wait_until(lambda: "/pages/?tags=all" in client.get("/pages/").text, "the pages are listed")
+    for path in ("/", "/pages/"):
+        text = client.get(path).text
+        assert re.findall(r'tag=([a-z0-9]+)">[^<]*<span class="count">40<', text) == ["often"]
+        assert len(re.findall(r'class="count"', text)) == MOST_TOPICS
+        assert 'href="/pages/?tags=all"' in text
+    text = client.get("/pages/?tags=r").text
+    assert re.findall(r'href="/pages/\?tag=([^"]+)"', text) == [f"rare{number:02}" for number in range(40)]
+    assert "Topics: R · " in text
 
 
 def test_search_marks_its_words_and_is_not_stored(client: FlaskClient) -> None:
@@ -384,6 +483,33 @@ def test_sitemap_and_robots_name_the_configured_origin(client: FlaskClient) -> N
     robots = client.get("/robots.txt")
     assert robots.content_type == "text/plain; charset=utf-8"
     assert "Sitemap: https://church.example/sitemap.xml" in robots.text
+
+
+def test_large_sitemap_is_an_index_of_files_sent_as_they_are_kept(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/sitemap-1.xml").status_code == 404  # one file is enough
+    whole = client.get("/sitemap.xml").data
+    monkeypatch.setattr(sitemap, "MOST_ADDRESSES", 5)
+    monkeypatch.setattr(markdown, "_MOST_AT_ONCE", 0)
+    app.extensions.pop("sitemaps")
+    index = ET.fromstring(client.get("/sitemap.xml").data)
+    assert index.tag.endswith("}sitemapindex")
+    paths = [(e.text or "").removeprefix("https://church.example") for e in index.iterfind("{*}sitemap/{*}loc")]
+    assert paths == ["/sitemap-1.xml", "/sitemap-2.xml"]
+    found = []
+    for path in paths:
+        plain = client.get(path, headers={"Accept-Encoding": "identity"})
+        packed = client.get(path, headers={"Accept-Encoding": "br, gzip"})
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(packed.data) == plain.data
+        assert int(plain.headers["Content-Length"]) == len(plain.data)
+        assert plain.headers["ETag"] != packed.headers["ETag"]
+        again = client.get(path, headers={"If-None-Match": packed.headers["ETag"], "Accept-Encoding": "gzip"})
+        assert (again.status_code, again.data) == (304, b"")
+        found += [e.text for e in ET.fromstring(plain.data).iterfind("{*}url/{*}loc")]
+    assert found == [e.text for e in ET.fromstring(whole).iterfind("{*}url/{*}loc")]
+    assert client.get("/sitemap-3.xml").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/pages/", "/pages/open", "/pages/gold"])

@@ -5,10 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from xml.etree import ElementTree as ET
 
-import pytest
-
-from church.services.pages import feeds
-from church.services.pages.feeds import FeedEntry, FeedItem, write_atom, write_robots, write_sitemap
+from church.services.pages.feeds import FeedEntry, FeedItem, write_atom, write_robots
 from church.services.pages.render import render_page
 from tests.support.pages_fixture import CLOSED, HIDDEN, make_page
 
@@ -42,19 +39,10 @@ def test_atom_without_pages_is_a_valid_feed() -> None:
     assert ET.fromstring(write_atom([], "Site", ORIGIN)).findtext(f"{ATOM}updated") == "1970-01-01T00:00:00Z"
 
 
-def test_sitemap_lists_the_lists_and_the_pages() -> None:
-    urls = ET.fromstring(write_sitemap([make_page("x")], ORIGIN)).findall(f"{SITEMAP}url/{SITEMAP}loc")
-    assert [url.text for url in urls] == [f"{ORIGIN}/", f"{ORIGIN}/pages/", f"{ORIGIN}/video/", f"{ORIGIN}/pages/made"]
-
-
 def test_robots_names_the_sitemap() -> None:
-    assert f"Sitemap: {ORIGIN}/sitemap.xml" in write_robots(ORIGIN).splitlines()
-
-
-def test_sitemap_lists_at_most_what_one_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "_MOST_ADDRESSES", 4)
-    root = ET.fromstring(write_sitemap([make_page("x"), make_page("y")], ORIGIN))
-    assert len(root.findall(f"{SITEMAP}url")) == 4
+    lines = write_robots(ORIGIN).splitlines()
+    assert f"Sitemap: {ORIGIN}/sitemap.xml" in lines
+    assert {"Disallow: /pages/?q=", "Disallow: /video/?q="} < set(lines)
 
 
 def test_atom_has_places_with_their_title_as_summary() -> None:
