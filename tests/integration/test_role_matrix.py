@@ -163,6 +163,7 @@ TABLE = """
 /pictures/<name>                   GET   404 404 404 404
 /ready                             GET   200 200 200 200
 /robots.txt                        GET   200 200 200 200
+/sitemap-<number>.xml              GET   404 404 404 404
 /sitemap.xml                       GET   200 200 200 200
 /static/<filename>                 GET   404 404 404 404
 /stripe/cancel                     GET   200 200 200 200

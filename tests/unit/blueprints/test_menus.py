@@ -15,7 +15,7 @@ pytestmark = pytest.mark.sqlite_alone
 
 MARKED = re.compile(r'<a href="([^"]+)"[^>]*? aria-current="(page|true)"')
 HEADER = re.compile(r'<header class="site-header">.*?</header>', re.S)
-ELSEWHERE = {"/health", "/ready", "/metrics", "/ws", "/feed.xml", "/sitemap.xml", "/robots.txt"}
+ELSEWHERE = {"/health", "/ready", "/metrics", "/ws", "/feed.xml", "/sitemap.xml", "/sitemap-1.xml", "/robots.txt"}
 SECTIONS = {
     "/pages": "/pages/",
     "/live": "/live",

@@ -224,6 +224,8 @@ def test_limit_of_an_unknown_name_raises_with_advice() -> None:
         ("/pages/?q=x", "search"),
         ("/feed.xml", "api"),
         ("/sitemap.xml", "api"),
+        ("/sitemap-1.xml", "api"),
+        ("/video/?q=x", "search"),
         ("/robots.txt", "api"),
         ("/metrics", "telemetry_api"),
     ],

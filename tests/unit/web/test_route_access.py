@@ -33,6 +33,7 @@ OPEN = {
     "/pages/<path:slug>",
     "/feed.xml",
     "/sitemap.xml",
+    "/sitemap-<int:number>.xml",
     "/robots.txt",
     "/health",
     "/ready",
