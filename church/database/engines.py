@@ -7,13 +7,13 @@ transaction may get another server connection: limits are set with each BEGIN, a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, QueuePool, create_engine, event, make_url
+from sqlalchemy import URL, Dialect, Engine, NullPool, QueuePool, create_engine, event, make_url
+from sqlalchemy.pool import PoolProxiedConnection
 
 from church.config import Settings
 from church.database.host_lookup import resolve_host
@@ -27,7 +27,8 @@ _UPKEEP_WAIT = 600
 _PROBE_WAIT = 1
 _WAL_BYTES = 64 * 1024 * 1024
 
-# A read takes its snapshot at once, so that it meets a lock here, where it can wait, and not in the middle.
+# A read takes its snapshot at once, so that it meets a lock here, where it can wait, and not in the middle. SQLite
+# takes it with the first statement that reads, not with BEGIN. Sent to the driver as they are, both cost 5 µs together.
 _READ = ("BEGIN", "SELECT 1 FROM sqlite_schema LIMIT 1")
 _WRITE = ("BEGIN IMMEDIATE",)
 _READER_PRAGMAS = ("query_only=ON",)
@@ -152,7 +153,7 @@ def _sqlite_engine(
         )
     else:
         engine = create_engine(address, creator=connect, poolclass=NullPool, hide_parameters=True)
-    event.listen(engine, "begin", _begin_with(begin))
+    _begin_with(engine, begin)
     return engine
 
 
@@ -165,18 +166,23 @@ def _postgresql_engine(address: str, timeout: float, **options: Any) -> Engine:
         **options,
     )
     event.listen(engine, "do_connect", _resolve_host)
-    event.listen(engine, "begin", _begin_with((_limited_begin(timeout),)))
+    _begin_with(engine, (_limited_begin(timeout),))
     return engine
 
 
-def _begin_with(statements: tuple[str, ...]) -> Callable[[Connection], None]:
-    """Begin a transaction with ``statements``, in place of the driver, which leaves that to us."""
+def _begin_with(engine: Engine, statements: tuple[str, ...]) -> None:
+    """Begin each transaction of ``engine`` with ``statements``, which the driver leaves to us."""
 
-    def begin(connection: Connection) -> None:
-        for statement in statements:
-            connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).close()
+    def begin(connection: PoolProxiedConnection) -> None:
+        cursor = connection.cursor()
+        try:
+            for statement in statements:
+                cursor.execute(statement)
+        finally:
+            cursor.close()
 
-    return begin
+    # In this place, errors of the driver become SQLAlchemy's.
+    engine.dialect.do_begin = begin  # type: ignore[method-assign, assignment]
 
 
 def _resolve_host(dialect: Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> None:

@@ -277,3 +277,15 @@ def test_time_is_aware_utc_and_sorts_as_text(db: Database) -> None:
 def test_naive_time_is_refused(db: Database) -> None:
     with pytest.raises(Exception, match="has no time zone"), db.write() as session:
         session.add(Schedule(kind="a", every_seconds=1, next_at=datetime(2026, 3, 1)))
+
+
+def test_read_begins_with_its_snapshot_and_sends_only_its_own_statements(db: Database) -> None:
+    sent: list[str] = []
+    with db.read() as session:
+        event.listen(session.get_bind().engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    with db.read() as early:
+        with db.write() as session:
+            session.add(a_text("later"))
+        assert early.scalars(select(PageText.slug)).all() == []  # its snapshot is older than the row
+    assert slugs(db) == ["later"]
+    assert len(sent) == 2
