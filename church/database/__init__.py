@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from random import uniform
@@ -79,6 +79,7 @@ class _State:
         self.making = threading.Lock()
         self.turn = threading.Lock()
         self.writing = threading.local()
+        self.reading = threading.local()
         self.probing = threading.Lock()
         self.prober: Engine | None = None
         self.probed: tuple[float, ProbeResult] | None = None
@@ -126,8 +127,32 @@ class _State:
             self.turn.release()
 
 
+class _Snapshot:
+    """The transaction that the reads of one thread share."""
+
+    def __init__(self) -> None:
+        self._opened = ExitStack()
+        self._session: Session | None = None
+
+    @contextmanager
+    def end_on_error(self) -> Iterator[Session]:
+        """Give out the session; PostgreSQL answers nothing more in a transaction in which a statement failed."""
+        if self._session is None:
+            self._session = self._opened.enter_context(_open_to_read())
+        try:
+            yield self._session
+        except (SQLAlchemyError, UnavailableError):
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """End the transaction; the next read begins another."""
+        self._session = None
+        self._opened.close()
+
+
 class Database:
-    """Flask extension with sessions of the current app: ``db.read()`` and ``db.write()``."""
+    """Flask extension with sessions of the current app: ``read()``, which a ``snapshot()`` joins, and ``write()``."""
 
     def init_app(self, app: Flask) -> None:
         """Set up ``app`` with the settings in ``app.config["CHURCH"]``. Nothing connects yet."""
@@ -135,16 +160,36 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Open a session for reading. Changes are never committed.
+        """Open a session for reading. Changes are never committed. Inside ``snapshot`` all have the same session.
 
         Raises DatabaseBusyError, StatementTimeoutError and DatabaseDownError, which are answered with 503.
         """
-        with (
-            translate_errors(reading=True),
-            _begin(_state().open().reader, READ_WAIT) as connection,
-            Session(connection, autoflush=False, expire_on_commit=False) as session,
-        ):
-            yield session
+        shared: _Snapshot | None = getattr(_state().reading, "snapshot", None)
+        with translate_errors(reading=True):
+            if shared is None:
+                with _open_to_read() as session:
+                    yield session
+            else:
+                with shared.end_on_error() as session:
+                    yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read in one transaction: each ``read`` in the block sees the same moment, and none opens a transaction anew.
+
+        For views that read from several services. The transaction begins with the first ``read``; a ``write``, or an
+        error of the database, ends it, so that the next ``read`` begins another. Other threads are not part of it.
+        """
+        reading = _state().reading
+        if getattr(reading, "snapshot", None) is not None:
+            yield
+            return
+        reading.snapshot = _Snapshot()
+        try:
+            yield
+        finally:
+            reading.snapshot.end()
+            reading.snapshot = None
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -169,6 +214,9 @@ class Database:
                 done()
         finally:
             state.writing.now = False
+            shared: _Snapshot | None = getattr(state.reading, "snapshot", None)
+            if shared is not None:
+                shared.end()
 
     def probe(self, max_age: float = PROBE_AGE) -> ProbeResult:
         """Check the database, within about 2 s and independent of the pool. Never raises a database error.
@@ -191,6 +239,15 @@ class Database:
         state.probed = None
         if state.pid == os.getpid() and state.engines is not None:
             state.engines.dispose()
+
+
+@contextmanager
+def _open_to_read() -> Iterator[Session]:
+    with (
+        _begin(_state().open().reader, READ_WAIT) as connection,
+        Session(connection, autoflush=False, expire_on_commit=False) as session,
+    ):
+        yield session
 
 
 def after_commit(session: Session, done: Callable[[], None]) -> None:

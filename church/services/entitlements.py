@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import literal, select, union_all
+from sqlalchemy import CompoundSelect, bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from church.config import current_settings
@@ -60,13 +61,20 @@ def _opens(subscription: SubscriptionFacts, now: datetime, grace_days: int) -> b
     return until is not None and now < until
 
 
+@cache
+def _premium_query() -> CompoundSelect[Any]:
+    subscribed = select(Subscription.status, Subscription.past_due_since, literal(0)).where(
+        Subscription.user_id == bindparam("user_id"), Subscription.status.in_(sorted({*PAID_STATUSES, PAST_DUE}))
+    )
+    granted = select(literal(""), Grant.until, literal(1)).where(
+        Grant.user_id == bindparam("user_id"), Grant.revoked_at.is_(None)
+    )
+    return union_all(subscribed, granted)
+
+
 def member_has_premium(session: Session, user_id: int, now: datetime) -> bool:
     """Whether the member has premium according to the database; one statement, by index."""
-    subscribed = select(Subscription.status, Subscription.past_due_since, literal(0)).where(
-        Subscription.user_id == user_id, Subscription.status.in_({*PAID_STATUSES, PAST_DUE})
-    )
-    granted = select(literal(""), Grant.until, literal(1)).where(Grant.user_id == user_id, Grant.revoked_at.is_(None))
-    rows: Sequence[Any] = session.execute(union_all(subscribed, granted)).all()
+    rows: Sequence[Any] = session.execute(_premium_query(), {"user_id": user_id}).all()
     subscriptions = [SubscriptionFacts(status, moment) for status, moment, is_grant in rows if not is_grant]
     grants = [GrantFacts(moment) for _, moment, is_grant in rows if is_grant]
     return has_premium(subscriptions, grants, now, current_settings().grace_days)

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import ACCOUNT, read_form, render_form, request_device, show_again_on_error
 from church.blueprints.auth.sign_in_limits import limit_password_checks
+from church.extensions import db
 from church.services import accounts, billing, sessions
 from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.web import headers, identity
@@ -22,10 +23,13 @@ from church.web.route_access import SIGNED_IN, allow
 def show_account(section: str = "", **context: Any) -> Response:
     """Render the page; ``section`` is the part whose form is shown again with errors."""
     member = require_account()
-    profile = accounts.read_profile(member.user_id)
-    devices = sessions.list_devices(member.user_id, member.session_id)
+    with db.snapshot():
+        data = {
+            "profile": accounts.read_profile(member.user_id),
+            "devices": sessions.list_devices(member.user_id, member.session_id),
+            "membership": billing.read_membership_status(member.user_id),
+        }
     headers.allow_form_targets(billing.payment_origins())
-    data = {"profile": profile, "devices": devices, "membership": billing.read_membership_status(member.user_id)}
     return render_form("auth/account.html", section=section, **data, **context)
 
 

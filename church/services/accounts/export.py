@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from church.errors import UnauthorizedError
@@ -36,7 +37,9 @@ class Profile:
 def read_profile(user_id: int) -> Profile:
     """Load the profile of a member. Raises UnauthorizedError if the account was disabled or deleted meanwhile."""
     with db.read() as session:
-        user = _active(session.get(User, user_id))
+        user = session.execute(_profile_query(), {"user_id": user_id}).one_or_none()
+    if user is None:
+        raise UnauthorizedError
     return Profile(
         ref=user.ref,
         name=user.name,
@@ -45,6 +48,14 @@ def read_profile(user_id: int) -> Profile:
         verified=user.verified_at is not None,
         created_at=user.created_at,
         password_changed_at=user.password_changed_at,
+    )
+
+
+@cache
+def _profile_query() -> Select[*tuple[Any, ...]]:
+    columns = (User.ref, User.name, User.email, User.role, User.verified_at, User.created_at, User.password_changed_at)
+    return select(*columns).where(
+        User.id == bindparam("user_id"), User.disabled_at.is_(None), User.deleted_at.is_(None)
     )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
 from church.config import current_settings
 from church.extensions import db
 from church.models.accounts import SignIn
 from church.models.base import utc_now
-from church.services.sessions.lookup import live_conditions
+from church.services.sessions.lookup import LIVE, live_values
 
 _LONGEST = 256
 
@@ -63,14 +65,21 @@ class DeviceView:
     """Whether the request that lists the devices comes from this one."""
 
 
+@cache
+def _devices_query() -> Select[*tuple[Any, ...]]:
+    columns = (SignIn.id, SignIn.ref, SignIn.user_agent, SignIn.address, SignIn.created_at, SignIn.last_seen_at)
+    query = select(*columns).where(SignIn.user_id == bindparam("user_id"), *LIVE)
+    return query.order_by(SignIn.last_seen_at.desc(), SignIn.id.desc())
+
+
 def list_devices(user_id: int, current_id: int | None) -> list[DeviceView]:
     """List the devices on which a member is signed in, the last used first.
 
     ``current_id`` is the session that asks. Raises DatabaseDownError, DatabaseBusyError.
     """
-    query = select(SignIn).where(SignIn.user_id == user_id, *live_conditions(current_settings(), utc_now()))
+    values = {"user_id": user_id, **live_values(current_settings(), utc_now())}
     with db.read() as session:
-        rows = session.scalars(query.order_by(SignIn.last_seen_at.desc(), SignIn.id.desc())).all()
+        rows = session.execute(_devices_query(), values).all()
     return [
         DeviceView(
             row.ref, label_device(row.user_agent), row.address, row.created_at, row.last_seen_at, row.id == current_id

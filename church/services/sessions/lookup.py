@@ -7,12 +7,13 @@ the result is cached.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, NamedTuple
+from functools import cache
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from church.config import Settings, current_settings
@@ -26,7 +27,7 @@ from church.models.billing import PAID_STATUSES
 from church.services.access import ANONYMOUS, Reader
 from church.services.entitlements import PAST_DUE, GrantFacts, has_premium, member_has_premium
 from church.services.entitlements import SubscriptionFacts as Bought
-from church.services.sessions import cache
+from church.services.sessions import cache as session_cache
 from church.services.sessions.cache import SessionCache, current_cache
 from church.services.sessions.last_used import LastUsedWriter
 
@@ -86,7 +87,7 @@ def reader_of(viewer: SignedIn | None) -> Reader:
 def init_app(app: App) -> None:
     """Give ``app`` its session cache and the writer of last uses; reads nothing yet."""
     settings: Settings = app.config["CHURCH"]
-    app.extensions[cache.EXTENSION] = SessionCache(ChangeMark(settings.instance / "sign-ins.mark"))
+    app.extensions[session_cache.EXTENSION] = SessionCache(ChangeMark(settings.instance / "sign-ins.mark"))
     app.extensions[_TOUCHER] = LastUsedWriter(app.app_context)
 
 
@@ -125,10 +126,10 @@ def _load(key: SessionKey, since: float) -> SignedIn | None:
 
 
 class SessionKey(NamedTuple):
-    """How to find a session; ``name`` is its key in the cache, and only a query needs its ``condition``."""
+    """How to find a session: by the value ``name`` in ``column``. ``name`` is also its key in the cache."""
 
     name: str
-    condition: Callable[[], ColumnElement[bool]]
+    column: Literal["token_hash", "ref"]
     token: str = ""
 
 
@@ -146,25 +147,37 @@ def hash_token(token: str) -> str:
 
 def by_token(token: str) -> SessionKey:
     """Find a session by its raw token."""
-    hashed = hash_token(token)
-    return SessionKey(hashed, lambda: SignIn.token_hash == hashed, token)
+    return SessionKey(hash_token(token), "token_hash", token)
 
 
 def by_ref(ref: str) -> SessionKey:
     """Find a session by its ref."""
-    return SessionKey(ref, lambda: SignIn.ref == ref)
+    return SessionKey(ref, "ref")
+
+
+def _make_conditions(now: Any, created_after: Any, used_after: Any) -> tuple[ColumnElement[bool], ...]:
+    return SignIn.expires_at > now, SignIn.created_at > created_after, SignIn.last_seen_at > used_after
+
+
+LIVE: Final = _make_conditions(bindparam("live_now"), bindparam("live_created"), bindparam("live_used"))
+"""Conditions for a session that is neither idle for too long nor too old, for the values of ``live_values``.
+
+Both the expiry that was set at sign-in and the settings of today count.
+"""
+
+
+def live_values(settings: Settings, now: datetime) -> dict[str, datetime]:
+    """Return the values for a query with the conditions ``LIVE``."""
+    return {
+        "live_now": now,
+        "live_created": now - timedelta(seconds=settings.session_lifetime),
+        "live_used": now - timedelta(seconds=settings.session_idle),
+    }
 
 
 def live_conditions(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Conditions for a session that is neither idle for too long nor too old.
-
-    Both the expiry that was set at sign-in and the settings of today count.
-    """
-    return (
-        SignIn.expires_at > now,
-        SignIn.created_at > now - timedelta(seconds=settings.session_lifetime),
-        SignIn.last_seen_at > now - timedelta(seconds=settings.session_idle),
-    )
+    """The conditions ``LIVE``, with their values."""
+    return _make_conditions(*live_values(settings, now).values())
 
 
 def active_conditions() -> tuple[ColumnElement[bool], ...]:
@@ -172,13 +185,19 @@ def active_conditions() -> tuple[ColumnElement[bool], ...]:
     return User.disabled_at.is_(None), User.deleted_at.is_(None)
 
 
-def find_session(session: Session, key: SessionKey, settings: Settings, now: datetime) -> LiveSession | None:
-    """Find the live session of an active account at ``key``."""
+@cache
+def session_query(column: Literal["token_hash", "ref"]) -> Select[*tuple[Any, ...]]:
+    """Make the query for a live session of an active account, once: making it costs as much as sending it."""
     of_user = (User.id, User.ref, User.name, User.email, User.role, User.verified_at)
     query = select(SignIn.id, SignIn.ref, SignIn.last_seen_at, *of_user).join(User, User.id == SignIn.user_id)
-    row = session.execute(
-        query.where(key.condition(), *live_conditions(settings, now), *active_conditions())
-    ).one_or_none()
+    by = SignIn.token_hash if column == "token_hash" else SignIn.ref
+    return query.where(by == bindparam("name"), *LIVE, *active_conditions())
+
+
+def find_session(session: Session, key: SessionKey, settings: Settings, now: datetime) -> LiveSession | None:
+    """Find the live session of an active account at ``key``."""
+    values = {"name": key.name, **live_values(settings, now)}
+    row = session.execute(session_query(key.column), values).one_or_none()
     if row is None:
         return None
     session_id, session_ref, last_seen_at, user_id, ref, name, email, role, verified_at = row

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import pytest
-from flask import Flask
+from flask import Flask, current_app
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -289,3 +289,61 @@ def test_read_begins_with_its_snapshot_and_sends_only_its_own_statements(db: Dat
         assert early.scalars(select(PageText.slug)).all() == []  # its snapshot is older than the row
     assert slugs(db) == ["later"]
     assert len(sent) == 2
+
+
+def test_reads_of_a_snapshot_share_one_transaction(db: Database) -> None:
+    with db.snapshot():
+        with db.read() as first:
+            assert first.scalars(select(PageText.slug)).all() == []
+        write_elsewhere(db, "later")
+        with db.read() as second, db.read() as third:
+            assert second is third is first
+        assert slugs(db) == []
+    assert slugs(db) == ["later"]
+
+
+def write_elsewhere(db: Database, slug: str) -> None:
+    """Write as another request does."""
+    context = current_app._get_current_object().app_context()  # type: ignore[attr-defined]
+
+    def write() -> None:
+        with context, db.write() as session:
+            session.add(a_text(slug))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+
+
+def test_snapshot_that_reads_nothing_opens_nothing(db: Database) -> None:
+    opened: list[object] = []
+    with db.read() as session:
+        event.listen(session.get_bind().engine, "begin", opened.append)
+    with db.snapshot(), db.snapshot():
+        pass
+    assert opened == []
+
+
+def test_snapshot_ends_with_a_write_and_begins_anew(db: Database) -> None:
+    with db.snapshot():
+        assert slugs(db) == []
+        with db.write() as session:
+            session.add(a_text("own"))
+        assert slugs(db) == ["own"]
+
+
+def test_snapshot_begins_anew_after_a_failed_statement(db: Database) -> None:
+    with db.snapshot():
+        with pytest.raises(OperationalError), db.read() as failed:
+            failed.execute(text("SELECT nothing FROM nowhere"))
+        with db.read() as session:
+            assert session is not failed
+        assert slugs(db) == []
+
+
+def test_snapshot_returns_its_connection_when_its_block_fails(db: Database) -> None:
+    with pytest.raises(KeyError), db.snapshot(), db.read() as session:
+        raise KeyError
+    pool = session.get_bind().engine.pool  # type: ignore[union-attr]
+    assert pool.checkedout() == 0
+    assert slugs(db) == []

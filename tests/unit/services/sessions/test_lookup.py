@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, select, update
+from sqlalchemy import event, update
 
 from church.config import Settings
 from church.extensions import db
-from church.models import Grant, SignIn, User
+from church.models import Grant, User
 from church.models.base import utc_now
 from church.services import sessions
 from church.services.entitlements import member_has_premium
@@ -95,7 +95,8 @@ def test_load_reads_once_and_is_cached(app: Flask, ada: User) -> None:
 def test_load_uses_the_index(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     found = lookup.by_token(token)
-    query = select(SignIn.id).where(found.condition())
+    values = {"name": found.name, **lookup.live_values(app.config["CHURCH"], utc_now())}
+    query = lookup.session_query(found.column).params(values)
     with db.read() as session:
         if session.get_bind().dialect.name != "sqlite":
             session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")
