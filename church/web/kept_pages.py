@@ -37,8 +37,8 @@ _EXTENSION = "kept_pages"
 _MOST_BYTES = 8 * 1024 * 1024  # of all that is kept in a worker
 _MOST_BYTES_OF_ONE = 256 * 1024
 _SECRET = secrets.token_hex(16)  # no text of the site can have it
-_HOLE = re.compile(rf"{_SECRET}-(name|token)")
-_NAME, _TOKEN = f"{_SECRET}-name", f"{_SECRET}-token"
+_HOLE = re.compile(rf"{_SECRET}-([a-z]+)-")
+_NAME, _TOKEN = f"{_SECRET}-name-", f"{_SECRET}-token-"
 _SMALL_PRINT = ("/pages/terms", "/pages/privacy")  # which the footer links where they exist
 _SETTINGS = ("site_name", "site_url", "payments_enabled", "current_year", "brand")
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
@@ -142,7 +142,7 @@ def answer_page(template: str, **context: Hashable) -> Response:
     viewer = identity.viewer()
     key = (template, request.path, _kind_of(viewer), _find_look(), tuple(context.items()))
     page = _pages().find(key, lambda: _render_marked(template, _kind_of(viewer), context))
-    values = _values_for(viewer, page.holes)
+    values = _values_for(page.holes, name=_name_of(viewer))
     body = page.fill(values)
     if not page.holes or len(body) < MIN_BYTES:
         return make_response(body)
@@ -157,12 +157,18 @@ def _has_messages() -> bool:
 def _render_marked(template: str, kind: Kind | None, context: dict[str, Any]) -> str:
     """Render a page for nobody in particular."""
     path = SimpleNamespace(path=request.path, cookies={})
+    return _render(template, context | {"viewer": kind, "request": path, "session": None, "g": None})
+
+
+def _render(template: str, context: dict[str, Any]) -> str:
+    """Render a template whose ``csrf_token()`` is a mark."""
+    nested = _RENDERING in g
     setattr(g, _RENDERING, True)
     try:
-        found = current_app.jinja_env.get_template(template)
-        return found.render(context | {"viewer": kind, "request": path, "session": None, "g": None})
+        return current_app.jinja_env.get_template(template).render(context)
     finally:
-        g.pop(_RENDERING, None)
+        if not nested:
+            g.pop(_RENDERING, None)
 
 
 def _kind_of(viewer: SignedIn | Kind | None) -> Kind | None:
@@ -182,30 +188,42 @@ def _find_settings() -> tuple[Hashable, ...]:
     return tuple([known[name] for name in _SETTINGS])
 
 
-def _values_for(viewer: SignedIn | None, holes: tuple[str, ...]) -> dict[str, bytes]:
-    """Return what goes into the holes of a page that is sent to ``viewer``."""
-    values = {}
-    if "name" in holes:
-        values["name"] = escape((viewer.name if viewer is not None else "") or "Account").encode()
+def _name_of(viewer: SignedIn | None) -> str:
+    return (viewer.name if viewer is not None else "") or "Account"
+
+
+def _values_for(holes: tuple[str, ...], **own: str) -> dict[str, bytes]:
+    """Return what goes into the ``holes`` of a page for this visitor: their ``own`` values, and the token of a form."""
     if "token" in holes:
-        values["token"] = escape(csrf.make_token()).encode()
-    return values
+        own["token"] = csrf.make_token()
+    return {name: escape(value).encode() for name, value in own.items()}
 
 
 # -- parts of pages ---------------------------------------------------------------------------------------------------
 
 
-def _render_part(template: str, viewer: SignedIn | Kind | None, here: str) -> Markup:
-    """Render a part of the layout that depends on the kind of visitor and on the address alone."""
+def _layout_part(template: str, viewer: SignedIn | Kind | None, here: str) -> Markup:
+    """Render a part of the layout, which depends on the kind of visitor and on the address alone."""
     kind = _kind_of(viewer)
-
-    def render() -> str:
-        return current_app.jinja_env.get_template(template).render(person=kind, here=here, token=_TOKEN)
-
+    context = {"person": kind, "here": here, "token": _TOKEN}
     if isinstance(viewer, Kind):  # the page is rendered to be kept, and its part has the same holes
-        return Markup(render())  # noqa: S704 - the template escapes
-    part = _pages().find((template, here, kind, _find_settings()), render)
-    return Markup(part.fill(_values_for(viewer, part.holes)).decode())  # noqa: S704 - filled with escaped values
+        return Markup(_render(template, context))  # noqa: S704 - the template escapes
+    part = _pages().find((template, here, kind, _find_settings()), lambda: _render(template, context))
+    return _fill_part(part, name=_name_of(viewer))
+
+
+def _kept_part(template: str, **own: str) -> Markup:
+    """Render a part of a page that is the same for all but for the visitor's ``own`` values, named by small letters.
+
+    The template can show them, but not ask for them: while it is rendered, each is a mark.
+    """
+    marks = {name: f"{_SECRET}-{name}-" for name in own}
+    part = _pages().find((template, *own, _find_settings()), lambda: _render(template, marks))
+    return _fill_part(part, **own)
+
+
+def _fill_part(part: KeptPage, **own: str) -> Markup:
+    return Markup(part.fill(_values_for(part.holes, **own)).decode())  # noqa: S704 - filled with escaped values
 
 
 def _make_token() -> str:
@@ -219,6 +237,6 @@ def _pages() -> KeptPages:
 
 
 def init_app(app: Flask) -> None:
-    """Offer ``layout_part`` and ``csrf_token`` to the templates."""
+    """Offer ``layout_part``, ``kept_part`` and ``csrf_token`` to the templates."""
     app.extensions[_EXTENSION] = KeptPages()
-    app.jinja_env.globals.update(layout_part=_render_part, csrf_token=_make_token)
+    app.jinja_env.globals.update(layout_part=_layout_part, kept_part=_kept_part, csrf_token=_make_token)

@@ -24,10 +24,10 @@ from tests.support.services_fixture import wait_until
 
 WHO = {
     "stranger": None,
-    "unconfirmed": SignedIn(1, "r1", "Una", "una@church.example", "member", False, 1, "s1"),
-    "member": SignedIn(2, "r2", "Mem & Co", "mem@church.example", "member", True, 2, "s2"),
-    "subscriber": SignedIn(3, "r3", "Süb", "sub@church.example", "member", True, 3, "s3", premium=True),
-    "admin": SignedIn(4, "r4", "", "adm@church.example", "admin", True, 4, "s4"),
+    "unconfirmed": SignedIn(1, "ref-of-1-9f2c", "Una", "una@church.example", "member", False, 1, "s1"),
+    "member": SignedIn(2, "ref-of-2-9f2c", "Mem & Co", "mem@church.example", "member", True, 2, "s2"),
+    "subscriber": SignedIn(3, "ref-of-3-9f2c", "Süb", "sub@church.example", "member", True, 3, "s3", premium=True),
+    "admin": SignedIn(4, "ref-of-4-9f2c", "", "adm@church.example", "admin", True, 4, "s4"),
 }
 MAY_READ = {"/pages/club": {"member", "subscriber", "admin"}, "/pages/gold": {"subscriber", "admin"}}
 
