@@ -9,11 +9,13 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -117,6 +119,15 @@ class Pages:
         """Return what changes with the pages, at once on this host. Takes a microsecond: for every request."""
         return self.shelf.version()
 
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Answer by the rows as they are, and look at no folder: for a process that others are forked from."""
+        self.shelf.is_resting = True
+        try:
+            yield
+        finally:
+            self.shelf.is_resting = False
+
     def problems(self, limit: int = -1) -> tuple[FileProblem, ...]:
         """List the files of the content folder that are not served, each with the reason."""
         return self.library().problems(limit)
@@ -149,9 +160,9 @@ class Pages:
         """
         library = self.library()
         is_admin = may_read_drafts(reader)
-        key = after or before
-        place = read_key(key) if key else None
-        is_back = place is not None and not after
+        key = before if after is None else after
+        place = read_key(key) if key is not None else None
+        is_back = after is None and before is not None
         if place is None and from_day is not None:
             place = -from_day.toordinal(), ""
         found = library.part(place, limit, tag=tag, back=is_back, all_states=is_admin)
@@ -266,19 +277,19 @@ class Pages:
         except (RenderError, ChangedPageError):
             return feeds.FeedEntry(page, None)
 
-    def sitemap_count(self) -> int:
-        """Count the pages of the sitemap: all that are published, and no draft."""
-        return self.library().count_addresses
-
     def sitemap_entries(self, after: str | None, limit: int) -> list[tuple[str, datetime]]:
-        """List pages of the sitemap by slug, the first or those after the path ``after``: path, and last change."""
-        slug = None if after is None else presenters.slug_of(after)
-        return [(presenters.page_path(page), page.updated) for page in self.library().by_slug(slug, limit)]
+        """List the addresses of pages without drafts, and when each changed: the first, or those after one."""
+        slug = None if after is None else unquote(after).removeprefix("/pages/")
+        return [(presenters.page_path(page), page.updated) for page in self.library().without_drafts(slug, limit)]
 
     def sitemap_entries_at(self, offset: int, limit: int) -> list[tuple[str, datetime]]:
-        """List pages of the sitemap from a place in the order of ``sitemap_entries`` on."""
-        found = self.library().by_slug(None, limit, skip=offset)
+        """List the addresses from a place in the order of ``sitemap_entries`` on."""
+        found = self.library().without_drafts(None, limit, offset)
         return [(presenters.page_path(page), page.updated) for page in found]
+
+    def sitemap_count(self) -> int:
+        """Count the addresses of ``sitemap_entries``."""
+        return self.library().count_without_drafts()
 
     def robots(self, origin: str) -> str:
         """Write robots.txt."""

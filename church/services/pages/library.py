@@ -207,14 +207,17 @@ class Library:
         (found,) = self.rows.read("SELECT min(opens) FROM files INDEXED BY files_opens WHERE state = 2 AND to_come = 1")
         return None if found[0] is None else from_number(found[0])
 
-    def by_slug(self, after: str | None, limit: int, *, skip: int = 0) -> list[PageFacts]:
-        """List published pages without drafts by slug: from that after ``after``, then ``skip`` fewer."""
-        wanted = f"{_SELECT} WHERE +state = 1 AND +draft = 0 AND slug > ? ORDER BY slug LIMIT ? OFFSET ?"
-        return self._pages(wanted, after or "", limit, skip)
+    def by_slug(self, after: str | None, limit: int) -> list[PageFacts]:
+        """List published pages by slug, from that after ``after``."""
+        return self._pages(f"{_SELECT} WHERE +state = 1 AND slug > ? ORDER BY slug LIMIT ?", after or "", limit)
 
-    @cached_property
-    def count_addresses(self) -> int:
-        """The number of published pages without drafts."""
+    def without_drafts(self, after: str | None, limit: int, offset: int = 0) -> list[PageFacts]:
+        """List published pages that are no drafts by slug, from that after ``after``, or after ``offset`` others."""
+        which = "+state = 1 AND draft = 0 AND slug > ?"
+        return self._pages(f"{_SELECT} WHERE {which} ORDER BY slug LIMIT ? OFFSET ?", after or "", limit, offset)
+
+    def count_without_drafts(self) -> int:
+        """Count the published pages that are no drafts."""
         return int(self.rows.read("SELECT count(*) FROM files WHERE state = 1 AND draft = 0")[0][0])
 
     # -- pictures -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -121,18 +121,13 @@ def page_path(page: PageFacts) -> str:
     return f"/pages/{quote(page.slug)}"
 
 
-def slug_of(path: str) -> str:
-    """Return the slug of the page at ``path``, which ``page_path`` has made."""
-    return unquote(path.removeprefix("/pages/"))
-
-
 def make_key(page: PageFacts) -> str:
     """Return the key by which the list goes on after ``page``, or before it."""
     return f"{page.date.isoformat()}~{page.slug}"
 
 
 def read_key(key: str) -> tuple[int, str]:
-    """Return the place in the list that a key means: age and slug. Raises ValueError for what is no key."""
+    """Return the place in the list that a key means: age and slug. Raises ValueError for a key of no list."""
     day, mark, slug = key.partition("~")
     if not mark or not slug:
         raise ValueError(f"{key!r} is no key of the list")

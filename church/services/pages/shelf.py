@@ -78,6 +78,7 @@ class Shelf:
         self._first_used = 0.0
         self._started_at = time.time()
         self._problems: set[str] | None = None
+        self.is_resting = False  # looks at nothing
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -136,7 +137,7 @@ class Shelf:
         return self._library
 
     def _is_due(self, library: Library) -> bool:
-        if self.is_watched() or self._is_starting(library):
+        if self.is_resting or self.is_watched() or self._is_starting(library):
             return False
         if self._problems is None:  # this process has not looked yet
             return True
@@ -155,7 +156,12 @@ class Shelf:
 
     def _await_rows(self, library: Library) -> Library:
         """Wait a moment for the process that reads the folder for the first time; then for none of its parts."""
-        while not library.is_complete and time.monotonic() < self._first_used + _WAIT and self._is_somebody_looking():
+        while (
+            not self.is_resting
+            and not library.is_complete
+            and time.monotonic() < self._first_used + _WAIT
+            and self._is_somebody_looking()
+        ):
             time.sleep(0.02)
             library = self._load()
         return library
