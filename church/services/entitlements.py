@@ -74,7 +74,7 @@ def _premium_query() -> CompoundSelect[Any]:
 
 def member_has_premium(session: Session, user_id: int, now: datetime) -> bool:
     """Whether the member has premium according to the database; one statement, by index."""
-    rows: Sequence[Any] = session.execute(_premium_query(), {"user_id": user_id}).all()
+    rows: Sequence[Any] = session.connection().execute(_premium_query(), {"user_id": user_id}).all()
     subscriptions = [SubscriptionFacts(status, moment) for status, moment, is_grant in rows if not is_grant]
     grants = [GrantFacts(moment) for _, moment, is_grant in rows if is_grant]
     return has_premium(subscriptions, grants, now, current_settings().grace_days)

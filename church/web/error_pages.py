@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from flask import Response, current_app, jsonify, make_response, render_template, request
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.http import parse_accept_header
 
 from church import telemetry
 from church.errors import MESSAGES, ChurchError, FieldErrors
@@ -21,9 +24,15 @@ log = logging.getLogger("church.errors")
 
 def wants_json() -> bool:
     """Whether the client prefers JSON to HTML. On a tie, JSON only if the request's body is JSON."""
-    accept = request.accept_mimetypes
-    html, machine = accept["text/html"], max(accept["application/json"], accept["application/problem+json"])
+    html, machine = _weigh(request.environ.get("HTTP_ACCEPT", ""))
     return machine > html or (machine == html and request.mimetype == "application/json")
+
+
+@lru_cache(maxsize=256)
+def _weigh(accept: str) -> tuple[float, float]:
+    """How much the header Accept likes HTML, and JSON."""
+    accepted = parse_accept_header(accept, MIMEAccept)
+    return accepted["text/html"], max(accepted["application/json"], accepted["application/problem+json"])
 
 
 def error_response(

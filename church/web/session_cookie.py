@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Request, Response
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 
 from church.web.headers import add_vary
 
@@ -28,6 +32,16 @@ class _ForgivingSigner(TimestampSigner):
             return super().unsign(signed_value, None, return_timestamp)  # type: ignore[call-overload]
 
 
+@lru_cache(maxsize=1024)
+def _verify(serializer: URLSafeTimedSerializer, signed: str) -> tuple[bytes, datetime]:
+    """Return what was signed, and when. Raises BadSignature, which is not cached."""
+    for signer in serializer.iter_unsigners():
+        with suppress(BadSignature):
+            payload, signed_at = signer.unsign(signed.encode(), return_timestamp=True)
+            return payload, signed_at
+    raise BadSignature("signed by none of the keys")
+
+
 class SessionCookie(SecureCookieSessionInterface):
     """Flask's session cookie, read by any host of the site."""
 
@@ -45,12 +59,22 @@ class SessionCookie(SecureCookieSessionInterface):
         return self._serializers[keys]
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Read the cookie. Most visitors have none: their session is empty, and no serializer is needed."""
-        if app.secret_key and (
-            "HTTP_COOKIE" not in request.environ or self.get_cookie_name(app) not in request.cookies
-        ):
+        """Read the cookie. Most visitors have none: their session is empty, and no serializer is needed.
+
+        A signature that was right stays right, and is computed once; how old the cookie is counts each time.
+        """
+        if not app.secret_key:
+            return None
+        sent = request.cookies.get(self.get_cookie_name(app)) if "HTTP_COOKIE" in request.environ else None
+        serializer = self.get_signing_serializer(app) if sent else None
+        if not sent or serializer is None:
             return self.session_class()
-        return super().open_session(app, request)
+        try:
+            payload, signed_at = _verify(serializer, sent)
+            is_old = int(time.time()) - int(signed_at.timestamp()) > int(app.permanent_session_lifetime.total_seconds())
+            return self.session_class() if is_old else self.session_class(serializer.load_payload(payload))
+        except BadSignature:
+            return self.session_class()
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Set the cookie if the session has changed; say that the answer depends on it if the session was read."""

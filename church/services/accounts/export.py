@@ -37,7 +37,7 @@ class Profile:
 def read_profile(user_id: int) -> Profile:
     """Load the profile of a member. Raises UnauthorizedError if the account was disabled or deleted meanwhile."""
     with db.read() as session:
-        user = session.execute(_profile_query(), {"user_id": user_id}).one_or_none()
+        user = session.connection().execute(_profile_query(), {"user_id": user_id}).one_or_none()
     if user is None:
         raise UnauthorizedError
     return Profile(

@@ -79,7 +79,7 @@ def list_devices(user_id: int, current_id: int | None) -> list[DeviceView]:
     """
     values = {"user_id": user_id, **live_values(current_settings(), utc_now())}
     with db.read() as session:
-        rows = session.execute(_devices_query(), values).all()
+        rows = session.connection().execute(_devices_query(), values).all()
     return [
         DeviceView(
             row.ref, label_device(row.user_agent), row.address, row.created_at, row.last_seen_at, row.id == current_id

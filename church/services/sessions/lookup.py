@@ -197,7 +197,7 @@ def session_query(column: Literal["token_hash", "ref"]) -> Select[*tuple[Any, ..
 def find_session(session: Session, key: SessionKey, settings: Settings, now: datetime) -> LiveSession | None:
     """Find the live session of an active account at ``key``."""
     values = {"name": key.name, **live_values(settings, now)}
-    row = session.execute(session_query(key.column), values).one_or_none()
+    row = session.connection().execute(session_query(key.column), values).one_or_none()
     if row is None:
         return None
     session_id, session_ref, last_seen_at, user_id, ref, name, email, role, verified_at = row

@@ -90,3 +90,26 @@ def test_cookie_of_another_key_is_not_read(app: Flask) -> None:
     assert client.get("/read").text == "None"
     app.config["SECRET_KEY_FALLBACKS"] = ["x" * 40]
     assert client.get("/read").text == "None"
+
+
+@pytest.mark.parametrize(("age", "is_read"), [(0, True), (50, True), (102, False), (-3600, True)])
+def test_age_of_a_cookie_counts_each_time_that_it_is_sent(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, age: int, is_read: bool
+) -> None:
+    app.config["PERMANENT_SESSION_LIFETIME"] = LASTS
+    add_view(app, "/read", lambda: str(session.get("word")))
+    now = int(time.time())
+    client = app.test_client()
+    with client.session_transaction() as cookie:
+        cookie["word"] = "kept"
+    assert client.get("/read").text == "kept"
+    monkeypatch.setattr(time, "time", lambda: now + age)
+    assert client.get("/read").text == ("kept" if is_read else "None")
+
+
+def test_change_of_one_request_is_not_seen_by_another_with_the_same_cookie(app: Flask) -> None:
+    add_view(app, "/change", lambda: session["list"].append(2) or str(session["list"]))
+    client = app.test_client()
+    with client.session_transaction() as cookie:
+        cookie["list"] = [1]
+    assert [client.get("/change").text for _ in range(2)] == ["[1, 2]", "[1, 2]"]
