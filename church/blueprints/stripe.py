@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from church import telemetry
 from church.config import current_settings
 from church.errors import ConflictError, FieldErrors, UnavailableError
+from church.extensions import db
 from church.services import billing, chat, videos
 from church.services.access import Access
 from church.services.billing import MemberAlreadyError, PaidAlreadyError
@@ -105,6 +106,7 @@ def _premium_offer() -> billing.PremiumOffer | None:
 @bp.get("/pricing")
 @allow(EVERYONE)
 @limited("page")
+@db.snapshot()
 def pricing() -> Response:
     """Show the plans, by month or by year, and a member's own status."""
     member = viewer_or_unavailable()
@@ -202,6 +204,7 @@ def portal() -> AnyResponse:
 @bp.get("/invoices")
 @allow(SIGNED_IN)
 @limited("page")
+@db.snapshot()
 def invoices() -> AnyResponse:
     """List the member's invoices, with links to Stripe's pages of each."""
     member = require_account()

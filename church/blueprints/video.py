@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.config import current_settings
+from church.extensions import db
 from church.lib.text import one_line
 from church.lib.threads import run_off_hub
 from church.lib.validators import Validators
@@ -61,6 +62,7 @@ _ASSET_TYPES = {"jpg": "image/jpeg", "vtt": "text/vtt"}
 @allow(EVERYONE)
 @limited("page")
 @limited("search", when=lambda: bool(request.args.get("q")))
+@db.snapshot()
 def listing() -> AnyResponse:
     """List the videos in parts, newest first, or the results of a search.
 

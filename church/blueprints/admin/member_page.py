@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flask import Response
 
 from church.blueprints.admin.area import render_answer
+from church.extensions import db
 from church.models.base import utc_now
 from church.services import accounts, billing
 from church.web.identity import viewer
@@ -22,7 +23,8 @@ def show_member(
     values: Mapping[str, str] | None = None,
 ) -> Response:
     """Show the account ``ref``; ``errors`` and ``values`` belong to the form for complimentary premium."""
-    data = {"dossier": accounts.load_account_details(ref), "membership": billing.read_member_billing(ref)}
+    with db.snapshot():
+        data = {"dossier": accounts.load_account_details(ref), "membership": billing.read_member_billing(ref)}
     form = {"errors": errors or {}, "values": values or {}}
     return render_answer(
         "admin/member.html", data, status, problem=problem, own=is_own_account(ref), today=utc_now().date(), **form

@@ -13,6 +13,7 @@ from church.blueprints.live.blueprint import bp
 from church.blueprints.live.messages import message_data
 from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError
+from church.extensions import db
 from church.services import chat
 from church.web.error_pages import wants_json
 from church.web.forms import read_fields
@@ -78,14 +79,15 @@ def _page(
 ) -> Response:
     """Render a room; after an error, the form keeps the text and shows the error."""
     member = require_account()
-    page = chat.load_page(member, room, before)
+    with db.snapshot():
+        page, rooms = chat.load_page(member, room, before), chat.list_rooms(member)
     older = page.messages[0].id if page.has_older else None
     if wants_json():
         messages = [message_data(view, member) for view in page.messages]
         return jsonify(room=to_json_data(page.room), messages=messages, cursor=page.cursor, older=older)
     context: dict[str, Any] = {
         "room": page.room,
-        "rooms": chat.list_rooms(member),
+        "rooms": rooms,
         "messages": page.messages,
         "cursor": page.cursor,
         "older": older,
