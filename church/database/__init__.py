@@ -199,6 +199,17 @@ class Database:
         waiting for other writers, StatementTimeoutError, DatabaseDownError, and RuntimeError inside another
         ``write``.
         """
+        with self.write_connection() as connection:
+            with Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session:
+                yield session
+                session.flush()
+            connection.commit()
+        for done in session.info.get(_AFTER_COMMIT, ()):
+            done()
+
+    @contextmanager
+    def write_connection(self) -> Iterator[Connection]:
+        """Like ``write``, but without a session, which costs as much as a statement: for what many members do often."""
         state = _state()
         writer = state.open().writer
         if getattr(state.writing, "now", False):
@@ -206,12 +217,9 @@ class Database:
         state.writing.now = True
         try:
             with translate_errors(), state.in_turn() as wait, _begin(writer, wait) as connection:
-                with Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session:
-                    yield session
-                    session.flush()
-                connection.commit()
-            for done in session.info.get(_AFTER_COMMIT, ()):
-                done()
+                yield connection
+                if connection.in_transaction():
+                    connection.commit()
         finally:
             state.writing.now = False
             shared: _Snapshot | None = getattr(state.reading, "snapshot", None)

@@ -12,6 +12,7 @@ from church.services.chat import MessageView, shown_name
 
 PROTOCOL: Final = 1
 _LONGEST_NAME = 64
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -90,7 +91,7 @@ def _refuse(constant: str) -> NoReturn:
 def build_frame(kind: str, /, **fields: Any) -> bytes:
     """Build a frame with these fields; None values are left out."""
     message = {"type": kind, **{name: value for name, value in fields.items() if value is not None}}
-    return text_frame(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
+    return text_frame(_encode(message).encode())
 
 
 WELCOME: Final = build_frame("welcome", protocol=PROTOCOL)

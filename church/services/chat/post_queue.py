@@ -1,13 +1,12 @@
 """Store what several members post at the same time in one transaction.
 
-The first who posts stores the posts of all who have posted by then; posts that come meanwhile are the next batch, in
-the order in which they came. Alone, a post is stored at once. Nothing runs while nobody posts.
+A post that comes alone is stored at once. Posts that come while others are stored and published wait, and are the next
+batch, in the order in which they came. Nothing runs while nobody posts.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -68,7 +67,6 @@ class PostQueue(Generic[P, R]):
     def _lead(self, own: _Waiting[P, R]) -> None:
         """Store the posts that wait, ``own`` first; then the next that waits leads."""
         try:
-            time.sleep(0)  # lets others post that have come in the same moment
             with self._lock:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
             self._store(batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -117,10 +117,11 @@ def shown_name(ref: str, name: str) -> str:
 
 def encode_message(view: MessageView) -> str:
     """Write a view as one line of JSON, for the channel ``chat:<room>``."""
-    facts = asdict(view)
-    facts["at"] = view.at.isoformat()
-    facts["edited_at"] = view.edited_at.isoformat() if view.edited_at is not None else None
-    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    edited_at = view.edited_at.isoformat() if view.edited_at is not None else None
+    return _encode({**vars(view), "at": view.at.isoformat(), "edited_at": edited_at})
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def decode_message(line: str) -> MessageView:

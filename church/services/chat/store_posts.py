@@ -139,8 +139,7 @@ def _store_together(posts: Sequence[Post]) -> Iterator[Stored | Exception]:
 
 def _try_to_store(posts: Sequence[Post], *, looks: bool) -> list[_Outcome]:
     """Store the posts in one transaction. Raises _UnexpectedError for what it can only know with ``looks``."""
-    with db.write() as session:
-        connection = session.connection()
+    with db.write_connection() as connection:
         now = utc_now()
         authors = _lock_authors(connection, {post.signed_in.user_id for post in posts}, now)
         known = _load_rooms(connection, {post.room for post in posts}, looks=looks)
@@ -148,7 +147,7 @@ def _try_to_store(posts: Sequence[Post], *, looks: bool) -> list[_Outcome]:
         new: dict[object, _New] = {}  # by what a repeated one has in common with the first
         for number, post in enumerate(posts):
             room, author = known.get(post.room), authors.get(post.signed_in.user_id)
-            outcome = _decide(session, post, room, author, now, looks=looks)
+            outcome = _decide(connection, post, room, author, now, looks=looks)
             if isinstance(outcome, _New):
                 name = (outcome.room_id, post.signed_in.user_id, post.client_id) if post.client_id else number
                 outcome = new.setdefault(name, outcome)
@@ -160,7 +159,7 @@ def _try_to_store(posts: Sequence[Post], *, looks: bool) -> list[_Outcome]:
 
 
 def _decide(
-    session: Session, post: Post, room: RoomFacts | None, author: _Author | None, now: datetime, *, looks: bool
+    connection: Connection, post: Post, room: RoomFacts | None, author: _Author | None, now: datetime, *, looks: bool
 ) -> _Outcome:
     """What becomes of a post: a new message, one that was stored before, or an error."""
     if author is None:
@@ -170,7 +169,7 @@ def _decide(
     try:
         view = rooms.check_open(room, post.signed_in, author.sanctions)
         if looks or view.muted:
-            earlier = history.find_by_client_id(session, view.id, post.signed_in.user_id, post.client_id)
+            earlier = _find_earlier(connection, view.id, post)
             if earlier is not None:
                 return earlier
         rooms.check_not_muted(view)
@@ -179,10 +178,15 @@ def _decide(
     return _New(post, author, view.id, now)
 
 
+def _find_earlier(connection: Connection, room_id: int, post: Post) -> MessageView | None:
+    with Session(connection, join_transaction_mode="rollback_only") as session:
+        return history.find_by_client_id(session, room_id, post.signed_in.user_id, post.client_id)
+
+
 # -- statements --------------------------------------------------------------------------------------------------------
 
 # Built once: these run for every message, and building a statement costs as much as running it.
-_AUTHORS = (
+_ACTIVE_AUTHORS = (
     select(
         *(User.id, User.ref, User.name, User.role, User.verified_at),
         *(ChatSanction.kind, ChatSanction.room_id, ChatSanction.until, ChatSanction.created_at),
@@ -190,9 +194,11 @@ _AUTHORS = (
     .outerjoin_from(
         User, ChatSanction, and_(ChatSanction.user_id == User.id, *rooms.in_force_conditions(bindparam("now")))
     )
-    .where(User.id.in_(bindparam("users", expanding=True)), User.deleted_at.is_(None), User.disabled_at.is_(None))
+    .where(User.deleted_at.is_(None), User.disabled_at.is_(None))
     .with_for_update(read=True, key_share=True, of=User)
 )
+_AUTHOR = _ACTIVE_AUTHORS.where(User.id == bindparam("user"))
+_AUTHORS = _ACTIVE_AUTHORS.where(User.id.in_(bindparam("users", expanding=True)))
 _ROOM_ROWS = select(ChatRoom.id, ChatRoom.name, ChatRoom.title, ChatRoom.access, ChatRoom.last_number).order_by(
     ChatRoom.id
 )
@@ -213,10 +219,12 @@ _INSERT = {
 
 def _lock_authors(connection: Connection, user_ids: Collection[int], now: datetime) -> dict[int, _Author]:
     """The authors whose account is active, by id, with their sanctions in force; locked against deletion."""
+    if len(user_ids) == 1:
+        rows = connection.execute(_AUTHOR, {"user": next(iter(user_ids)), "now": now})
+    else:
+        rows = connection.execute(_AUTHORS, {"users": list(user_ids), "now": now})
     authors: dict[int, _Author] = {}
-    for user_id, ref, name, role, verified_at, *sanction in connection.execute(
-        _AUTHORS, {"users": list(user_ids), "now": now}
-    ):
+    for user_id, ref, name, role, verified_at, *sanction in rows:
         author = authors.get(user_id)
         if author is None:
             is_admin = role == Role.ADMIN.value and verified_at is not None
