@@ -16,6 +16,7 @@ from church.services import chat
 from church.services.accounts import find_account
 from church.services.accounts.deletion import empty_account
 from church.services.chat import history
+from church.services.chat.store_posts import Post, Stored, store_posts
 from church.web import rate_limits
 from tests.support.chat_fixture import ROOM, speaker
 from tests.support.people import DEVICE
@@ -105,6 +106,24 @@ def test_message_sent_many_times_at_once_is_stored_once(site: Flask) -> None:
     views = at_once(site, [lambda: chat.post_message(ada, ROOM, "hello", "the-one") for _ in range(8)])
     assert set(views) == {views[0]}
     assert chat.list_newest_changes()[ROOM] == 1  # the repeats took no number
+
+
+def test_batches_of_several_workers_are_stored_once_in_one_order(site: Flask) -> None:
+    """Each thread is a worker with batches of its own; all resend what the others send, too."""
+    speakers = [speaker(site, f"S{number}") for number in range(3)]
+
+    def send(turn: int) -> list[int]:
+        posts = [Post(one, ROOM, f"{one.name} {n}", f"c-{n}") for n in range(turn, turn + 6) for one in speakers]
+        results = [one for one in store_posts(posts) if isinstance(one, Stored)]
+        assert [one.view.client_id for one in results] == [one.client_id for one in posts]
+        return [one.view.id for one in results if one.is_new]
+
+    new = at_once(site, [lambda turn=turn: send(turn) for turn in (0, 2, 4, 6)])
+    assert all(numbers == sorted(numbers) for numbers in new)
+    assert sorted(number for numbers in new for number in numbers) == list(range(1, 37))
+    found = history.list_messages(chat.load_open_room(speakers[0], ROOM).id, limit=100)
+    assert [view.id for view in found] == list(range(1, 37))
+    assert len({(view.from_ref, view.client_id) for view in found}) == 36
 
 
 def test_rate_limit_allows_exactly_its_number_in_parallel(site: Flask) -> None:
