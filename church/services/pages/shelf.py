@@ -38,6 +38,7 @@ _LEAST, _MOST, _MOST_FOR_ALL = 1.0, 5.0, 60.0  # seconds between two looks
 _SHARE = 50  # a look may take this part of the time
 _CHECK_SECONDS = 0.5  # between two checks whether a look is due, by ``version``
 _WAIT = 1.0  # seconds that a request waits for a look
+_AT_ONCE = 0.5  # seconds that a worker reads before it goes on answering requests; the next look goes on from there
 _GRACE = 3.0  # seconds from the first request of a worker, for the watcher to start
 _START_SECONDS = 20.0  # within which the processes of a host start
 
@@ -243,7 +244,11 @@ class Shelf:
                 update = Update(rows, self.root, self.drafts, self.now, self._tell)
                 if on_folder is not None:
                     update.on_folder = on_folder
+                if is_patched():
+                    update.most_seconds = _AT_ONCE
                 changed = look(update)
+                if update.is_unfinished:
+                    self._open_mark()[_LOOKED_AT_ALL] = 0
                 wants_problems = changed or self._problems is None
                 return changed, load_library(rows).problem_versions() if wants_problems else None
             finally:

@@ -51,7 +51,8 @@ _STORE = (
 class Update:
     """One update of ``rows`` from the folder ``root``.
 
-    ``on_version`` is told each version once it is stored, ``on_folder`` each folder before it is listed.
+    ``on_version`` is told each version once it is stored, ``on_folder`` each folder before it is listed. After
+    ``most_seconds`` of reading the update ends unfinished; the next one goes on from there.
     """
 
     rows: PageRows
@@ -60,10 +61,13 @@ class Update:
     now: Callable[[], dt.datetime] = utc_now
     on_version: Callable[[int], None] = lambda _version: None
     on_folder: Callable[[str, str], None] = lambda _root, _path: None
+    most_seconds: float | None = None
+    is_unfinished: bool = False
     _found: list[tuple[str, FoundFile]] = field(default_factory=list)  # with the folder
     _gone: list[bytes] = field(default_factory=list)
     _folders: list[SeenFolder] = field(default_factory=list)
     _told_at: float = 0.0
+    _begun: float = field(default_factory=time.monotonic)
     _has_changed: bool = False
 
     def settle_all(self) -> None:
@@ -114,6 +118,8 @@ class Update:
             seen.add(folder.path)
             if folder.files is not None:
                 self._compare(root, folder)
+                if self.is_unfinished:
+                    return self._has_changed
                 before = known.get(folder.path, KnownFolder())
                 if (before.stamp, before.pictures) != (folder.stamp, folder.pictures):
                     self._folders.append(folder)
@@ -140,6 +146,8 @@ class Update:
             elif path not in known or known[path][0] != now:
                 self._found.append((folder.path, _keep_stamp(read_file(root, path), now)))
             self._flush_if_full(root)
+            if self.is_unfinished:
+                return
 
     def _files_of(self, folder: str) -> list[tuple[bytes]]:
         return self.rows.read("SELECT place FROM files WHERE folder = ?", place_of(folder))
@@ -151,8 +159,11 @@ class Update:
     # -- storing ------------------------------------------------------------------------------------------------------
 
     def _flush_if_full(self, root: str) -> None:
-        if len(self._found) >= _BATCH:
-            self._store(root, is_last=False)
+        if len(self._found) < _BATCH:
+            return
+        has_time = self.most_seconds is None or time.monotonic() - self._begun < self.most_seconds
+        self.is_unfinished = not has_time
+        self._store(root, is_last=False)
 
     def _store(self, root: str, *, is_last: bool, gone_folders: Iterable[str] = ()) -> None:
         now = self.now()
@@ -169,7 +180,8 @@ class Update:
             self._has_changed |= bool(slugs or self._found or self._gone or has_pictures or is_new)
             if is_last:
                 _set_facts(connection, {"root": root, "complete": 1})
-            if self._has_changed and (is_last or time.monotonic() - self._told_at >= _TELL_SECONDS):
+            is_due = is_last or self.is_unfinished or time.monotonic() - self._told_at >= _TELL_SECONDS
+            if self._has_changed and is_due:
                 version = _store_version(connection)
         self._found, self._gone, self._folders = [], [], []
         if version:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from church.services.pages import folder
+from church.services.pages import folder, update
 from church.services.pages.front_matter import PageFacts
 from church.services.pages.library import Library, load_library
 from church.services.pages.rows import PageRows
@@ -226,3 +226,17 @@ def test_file_of_a_clock_that_is_ahead_was_changed_when_the_file_system_says(tmp
     assert look(tmp_path, library, now=now + dt.timedelta(hours=1)).version == library.version
     long_before = look(tmp_path, now=dt.datetime(2020, 5, 5, 13, tzinfo=dt.UTC))  # the ctime is to come as well
     assert long_before.newest(1)[0].updated == dt.datetime(2020, 5, 5, tzinfo=dt.UTC)
+
+
+def test_update_without_time_stops_and_the_next_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(update, "_BATCH", 2)
+    for name in "abcdef":
+        write_page(tmp_path, f"folder-{name}/page")
+    rows, counts = PageRows(None), []
+    for _ in range(5):
+        step = Update(rows, tmp_path, drafts=False, most_seconds=0.0)
+        step.look_at_all()
+        library = load_library(rows)
+        counts.append((library.count, library.is_complete, step.is_unfinished))
+    assert counts[:3] == [(2, False, True), (4, False, True), (6, False, True)]
+    assert counts[3:] == [(6, True, False)] * 2
