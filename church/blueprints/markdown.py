@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request
+from flask import Blueprint, Response, make_response, redirect, render_template, request
 from flask.blueprints import BlueprintSetupState
 from markupsafe import Markup
 from werkzeug.exceptions import NotFound
@@ -39,9 +38,9 @@ from church.services.pages import (
 )
 from church.web import identity
 from church.web.file_answers import answer_file
-from church.web.headers import add_vary
 from church.web.kept_pages import answer_page
 from church.web.list_parts import AskedPart, PartLinks, make_choices, make_links, read_part
+from church.web.public_answers import FRESH_SECONDS, publish
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
 
@@ -62,7 +61,6 @@ _HOME_VIDEOS = 3
 _FOREVER = "public, max-age=31536000, immutable"
 # A drawing that is opened by itself is a document: it may not run scripts or load anything, nor be of this site.
 _SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-_FRESH_SECONDS = 60  # how long browsers and proxies may show a public page without asking again
 
 
 @bp.record
@@ -250,7 +248,7 @@ def picture(name: str) -> AnyResponse:
         response.headers["Content-Security-Policy"] = _SVG_POLICY
     if found.is_public:
         is_version = request.args.get("v") == opened.version.tag
-        response.headers["Cache-Control"] = _FOREVER if is_version else f"public, max-age={_FRESH_SECONDS}"
+        response.headers["Cache-Control"] = _FOREVER if is_version else f"public, max-age={FRESH_SECONDS}"
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # for feed readers
     else:
         response.headers["Cache-Control"] = "private, no-cache"
@@ -300,7 +298,7 @@ def _send_sitemap(number: int | None) -> Response:
         response.content_encoding = "gzip"
     response.set_etag(f"{file.digest}:gzip" if is_gzip else file.digest)
     response.vary.add("Accept-Encoding")
-    return _publish(response)
+    return publish(response)
 
 
 @bp.get("/robots.txt", merge_slashes=False)
@@ -326,27 +324,15 @@ def _is_public(view: PageView | TeaserView) -> bool:
 
 
 def _public(body: Response | str | bytes, content_type: str = "text/html; charset=utf-8") -> Response:
-    """Make a response that is the same for all visitors: cached for a minute, then revalidated by ETag.
+    """Make a response that is the same for all visitors.
 
-    The ETag is a hash of the body, so it changes with text, templates and settings. A page rendered for a signed-in
-    account, or with a message for this visitor, is private.
+    A page rendered for a signed-in account, or with a message for this visitor, is private.
     """
     response = make_response(body)
     if isinstance(body, Response) and not identity.is_anonymous():
         return _private(response)
     response.content_type = content_type
-    response.add_etag()
-    return _publish(response)
-
-
-def _publish(response: Response) -> Response:
-    response.headers["Cache-Control"] = f"public, max-age={_FRESH_SECONDS}"
-    if response.mimetype == "text/html":
-        add_vary(response, "Cookie")
-    changed = max(current_pages().modified(), videos.find_last_published(), current_app.extensions["assets"].modified)
-    response.last_modified = min(changed, time.time())
-    response.make_conditional(request)
-    return response
+    return publish(response)
 
 
 def _private(response: Response) -> Response:

@@ -34,7 +34,9 @@ from church.web import headers, identity
 from church.web.file_answers import answer_file
 from church.web.forms import read_fields, safe_next
 from church.web.identity import viewer_or_unavailable
+from church.web.kept_pages import answer_page
 from church.web.list_parts import AskedPart, make_choices, make_links, read_part
+from church.web.public_answers import publish
 from church.web.rate_limits import limited
 from church.web.responses import keep_private, require_account, respond_done
 from church.web.route_access import EVERYONE, MEMBERS, allow
@@ -110,7 +112,9 @@ def _show_part(query: str, asked: AskedPart, part: VideoPart) -> Response:
         "choices": () if query or not (part.next or part.previous) else make_choices(videos.list_months()),
         "chosen": asked.month,
     }
-    return keep_private(make_response(render_template("video/list.html", **context)))
+    if query or not identity.is_anonymous():
+        return keep_private(make_response(render_template("video/list.html", **context)))
+    return publish(answer_page("video/list.html", **context))
 
 
 @bp.get("/<slug>")

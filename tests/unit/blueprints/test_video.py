@@ -67,7 +67,9 @@ def test_list_shows_ready_videos_only_and_to_everyone(site: Flask) -> None:
     page = Browser(site).get("/video/")
     assert page.status_code == 200
     assert [f'href="/video/{slug}"' in page.text for slug in ("open", "house", "talk", "secret")] == [1, 1, 1, 0]
-    assert page.headers["Cache-Control"] == "private, no-store"
+    assert page.headers["Cache-Control"] == "public, max-age=60"
+    assert Browser(site).get("/video/", headers={"If-None-Match": page.headers["ETag"]}).status_code == 304
+    assert Browser(site, subscriber(site)).get("/video/").headers["Cache-Control"] == "private, no-store"
     assert Browser(site).get("/video/secret").status_code == 404
 
 
