@@ -46,6 +46,9 @@ PAGES = {
     "email sent to reset": "/auth/sent/forgot",
 }
 
+STATUSES = {"unknown tag": 404}
+"""The status of each page that is not 200."""
+
 # The role that opens each page, and its path.
 OWN_PAGES = {
     "account": ("member", "/auth/account"),

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Windows
-from tests.browser.every_page import ERRORS, LINKS, OWN_PAGES, PAGES, SPENT_LINKS
+from tests.browser.every_page import ERRORS, LINKS, OWN_PAGES, PAGES, SPENT_LINKS, STATUSES
 from tests.browser.films import video_ref
 from tests.browser.people import Accounts
 from tests.browser.watch import LOOKS, find_axe_violations
@@ -50,7 +50,7 @@ def _open(name: str, windows: Windows, cast: Accounts) -> Page:
     page = windows(**signed_in)
     answer = page.goto(path)
     assert answer is not None
-    assert answer.status == (400 if name in SPENT_LINKS else 200)
+    assert answer.status == (400 if name in SPENT_LINKS else STATUSES.get(name, 200))
     return page
 
 
