@@ -16,6 +16,10 @@ from church.models.base import Base, BigId, PlainText
 OPEN_ALERTS_ONLY = text("fingerprint IS NOT NULL AND resolved_at IS NULL")
 
 
+BY_LEAD_TIME = "ix_delivered_commits_environment_lead_seconds"
+"""The index in the order of lead times, which leads to their median."""
+
+
 class DeploymentStatus(StrEnum):
     """How a deployment ended; only a successful one delivers commits."""
 
@@ -46,7 +50,7 @@ class Deployment(Base):
     __table_args__ = (
         CheckConstraint("status IN ('success', 'failure', 'rollback')", name="status"),
         CheckConstraint("kind IN ('normal', 'hotfix')", name="kind"),
-        Index("ix_deployments_environment_finished_at", "environment", "finished_at"),
+        Index("ix_deployments_window", "environment", "finished_at", "status", "kind"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -69,7 +73,10 @@ class DeliveredCommit(Base):
     """The first successful deployment (by finish time) of a commit to an environment."""
 
     __tablename__ = "delivered_commits"
-    __table_args__ = (Index("ix_delivered_commits_environment_delivered_at", "environment", "delivered_at"),)
+    __table_args__ = (
+        Index("ix_delivered_commits_environment_delivered_at", "environment", "delivered_at"),
+        Index(BY_LEAD_TIME, "environment", "lead_seconds", "delivered_at"),
+    )
 
     environment: Mapped[str] = mapped_column(primary_key=True)
     sha: Mapped[str] = mapped_column(primary_key=True)
@@ -112,5 +119,5 @@ class Incident(Base):
     seconds: Mapped[float | None] = mapped_column(Double)
     """Opened to resolved."""
     changes: Mapped[int] = mapped_column(default=0)
-    """How often the row was changed; a scrape sees from it that there is something new."""
+    """How often the row was changed: a scrape sees from their sum that there is something new."""
     recorded_at: Mapped[datetime]

@@ -21,6 +21,7 @@ from church.doctor.sums import check_sums
 from church.extensions import db
 from church.jobs.registry import find_handler
 from church.models import Customer, DeliveredCommit, Deployment, Incident, KeptSum, LedgerEntry, Subscription, User
+from church.models.base import utc_now
 from church.services import billing
 
 pytestmark = [pytest.mark.services, pytest.mark.both_databases]
@@ -207,23 +208,32 @@ def test_job_leaves_one_row_for_each_key(ada: int) -> None:
     assert {name: _read(name) for name in SumName} == before
 
 
-@pytest.fixture
-def wrong_site(migrated_site: Settings, ada: int) -> Settings:
-    """A site whose sum was changed by hand."""
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("ledger", {"amount": KeptSum.amount + 1}),
+        ("ledger", {"count": KeptSum.count - 1}),
+        ("ledger", {"key": "9999-01/usd/payment"}),
+        ("deployments", {"count": 7}),
+    ],
+)
+def test_doctor_names_wrong_sums_and_recount_mends_them(
+    migrated_site: Settings, ada: int, name: str, change: Values
+) -> None:
+    old, new = NOON - timedelta(days=400), utc_now()
     with db.write() as session:
-        session.execute(insert(LedgerEntry), [_entry(1, ada)])
-        session.execute(update(KeptSum).where(KeptSum.name == "ledger").values(amount=KeptSum.amount + 1))
-    return migrated_site
-
-
-def test_doctor_names_wrong_sums_and_recount_mends_them(wrong_site: Settings) -> None:
-    state, finding, fix = check_sums(wrong_site)
-    assert (state, finding) == ("warn", "wrong: ledger")
+        session.execute(insert(LedgerEntry), [_entry(1, ada, occurred_at=old), _entry(2, ada, occurred_at=new)])
+    assert check_sums(migrated_site)[0] == "ok"
+    right = {name: _read(name) for name in SumName}
+    with db.write() as session:
+        session.execute(update(KeptSum).where(KeptSum.name == name).values(change))
+    state, finding, fix = check_sums(migrated_site)
+    assert (state, finding) == ("warn", f"wrong: {name}")
     assert "flask church recount" in fix
     with db.write() as session:
         kept_sums.recount(session)
-    assert check_sums(wrong_site)[0] == "ok"
-    assert _read(SumName.LEDGER) == {"2026-05/usd/payment": Total(1, 1200)}
+    assert check_sums(migrated_site)[0] == "ok"
+    assert {name: _read(name) for name in SumName} == right
 
 
 def test_upgrade_adds_up_the_rows_that_are_there(migrated_site: Settings) -> None:

@@ -16,7 +16,7 @@ from church.database.paging import newest_first
 from church.extensions import db
 from church.models import LedgerEntry, User
 from church.services import money
-from church.services.billing.ledger_sums import LedgerSum, read_ledger_sums, sum_kinds
+from church.services.billing.ledger_sums import LedgerSum, read_monthly_sums, sum_kinds
 
 _BATCH = 200
 _COLUMNS = (
@@ -83,7 +83,7 @@ def _view(row: LedgerEntry, user_ref: str, user_name: str) -> EntryView:
 def list_months(limit: int = 60) -> list[MonthTotal]:
     """List the totals of each month and currency, latest month first; currencies are never added up."""
     with db.read() as session:
-        sums = read_ledger_sums(session)
+        sums = read_monthly_sums(session, limit)
     months: defaultdict[tuple[str, str], list[LedgerSum]] = defaultdict(list)
     for found in sums:
         months[found.month, found.currency].append(found)

@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 from church.database.kept_sums import SumName, Total, read_sums
 from church.models.billing import EntryKind
 
+_AFTER_MONTH = len("2026-05/") + 1
+
 
 @dataclass(frozen=True)
 class LedgerSum:
-    """The entries of one month (``2026-05``, UTC), currency and kind; ``amount`` is in minor units."""
+    """The entries of one currency and kind, of one month (``2026-05``, UTC) or of all; ``amount`` is in minor units."""
 
     month: str
     currency: str
@@ -23,8 +25,14 @@ class LedgerSum:
 
 
 def read_ledger_sums(session: Session) -> list[LedgerSum]:
-    """Read all sums: some rows for each month, however many entries there are."""
-    sums = read_sums(session, SumName.LEDGER)
+    """Read the sums of all time, for each currency and kind; their month is empty."""
+    sums = read_sums(session, SumName.LEDGER, key_from=_AFTER_MONTH)
+    return [_ledger_sum("", *key.split("/"), total=total) for key, total in sums.items()]
+
+
+def read_monthly_sums(session: Session, limit: int) -> list[LedgerSum]:
+    """Read the sums of the latest months, at least of ``limit`` pairs of month and currency if there are so many."""
+    sums = read_sums(session, SumName.LEDGER, newest=limit * len(EntryKind))
     return [_ledger_sum(*key.split("/"), total=total) for key, total in sums.items()]
 
 

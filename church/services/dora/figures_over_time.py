@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import Row, func, select
+from sqlalchemy.orm import Session
 
 from church import telemetry
 from church.config import current_settings
 from church.extensions import db
-from church.models import Deployment, Incident
+from church.models import DeliveredCommit, Deployment, Incident
 from church.models.dora import DeploymentStatus
 from church.services.dora.figures import (
     Figure,
     Window,
     compute_figures,
+    delivered_in,
     finished_in,
     opened_in,
     read_facts,
-    read_lead_times_of,
 )
 
 MOST_WEEKS = 53
@@ -100,7 +101,6 @@ class _Deployed:
     id: int
     finished_at: datetime
     succeeded: bool
-    incidents: int
 
 
 @dataclass(frozen=True)
@@ -114,63 +114,84 @@ class DoraOverview:
 def read_overview(window: Window) -> DoraOverview:
     """Read figures and history of a window in one transaction. Raises DatabaseDownError, DatabaseBusyError."""
     with telemetry.span("delivery.overview"), db.read() as session:
-        leads = read_lead_times_of(session, window)
-        facts, history = read_facts(session, window, leads), read_history(session, window, leads)
+        facts, history = read_facts(session, window), read_history(session, window)
     return DoraOverview(compute_figures(facts, window.days, current_settings().dora_edition), history)
 
 
-def read_history(session: Session, window: Window, lead_times: Iterable[tuple[int, float]]) -> History:
-    """Read the history of ``window``; ``lead_times`` are pairs of deployment id and seconds."""
-    leads: dict[int, list[float]] = defaultdict(list)
-    for deployment_id, seconds in lead_times:
-        leads[deployment_id].append(seconds)
-    deployed = _deployed(session, window)
+def read_history(session: Session, window: Window) -> History:
+    """Read the history of ``window``: only what is shown of it, however long it is."""
+    weeks = list(window.weeks())[-MOST_WEEKS:]
+    newest = _newest(session, window)
+    since = min(weeks[0][0], newest[-1].finished_at) if newest else weeks[0][0]
+    shown = replace(window, start=max(since, window.start))
+    leads, incidents = _leads(session, shown), _count_incidents(session, shown)
     counted = select(func.count(), func.count().filter(Incident.resolved_at.is_(None)))
-    incidents, still_open = session.execute(counted.select_from(Incident).where(opened_in(window))).one()
+    opened, still_open = session.execute(counted.select_from(Incident).where(opened_in(window))).one()
+    deployments = select(func.count()).select_from(Deployment).where(finished_in(window))
     return History(
-        weeks=_weeks(window, deployed, leads),
-        deployments=_newest(session, window, leads, {deployment.id: deployment.incidents for deployment in deployed}),
-        deployment_count=len(deployed),
+        weeks=_weeks(weeks, _deployed(session, shown), leads, incidents),
+        deployments=[_deployment_view(row, leads.get(row.id, ()), incidents.get(row.id, 0)) for row in newest],
+        deployment_count=session.scalar(deployments) or 0,
         incidents=_incidents(session, window),
-        incident_count=incidents,
+        incident_count=opened,
         open_incidents=still_open,
     )
 
 
+def _leads(session: Session, window: Window) -> Mapping[int, Sequence[float]]:
+    """Read the lead times of the window's commits by deployment, without the session: they can be thousands."""
+    leads: dict[int, list[float]] = defaultdict(list)
+    query = select(DeliveredCommit.deployment_id, DeliveredCommit.lead_seconds).where(delivered_in(window))
+    for deployment_id, seconds in session.connection().execute(query):
+        leads[deployment_id].append(seconds)
+    return leads
+
+
+def _count_incidents(session: Session, window: Window) -> dict[int, int]:
+    """Count the incidents that each of the window's deployments caused."""
+    caused = select(Deployment.id, func.count()).join(Incident, Incident.deployment_id == Deployment.id)
+    counted = caused.where(finished_in(window)).group_by(Deployment.id)
+    return {row[0]: row[1] for row in session.connection().execute(counted)}
+
+
 def _deployed(session: Session, window: Window) -> list[_Deployed]:
     """Read all deployments of the window, oldest first, without the session, as they can be thousands."""
-    by_cause = select(Incident.deployment_id, func.count()).where(Incident.deployment_id.is_not(None))
-    incidents = {row[0]: row[1] for row in session.execute(by_cause.group_by(Incident.deployment_id))}
     query = select(Deployment.id, Deployment.finished_at, Deployment.status).where(finished_in(window))
     rows = session.connection().execute(query.order_by(Deployment.finished_at, Deployment.id))
-    return [_Deployed(row[0], row[1], row[2] == DeploymentStatus.SUCCESS, incidents.get(row[0], 0)) for row in rows]
+    return [_Deployed(row[0], row[1], row[2] == DeploymentStatus.SUCCESS) for row in rows]
 
 
-def _newest(
-    session: Session, window: Window, leads: Mapping[int, list[float]], incidents: Mapping[int, int]
-) -> list[DeploymentView]:
-    query = select(Deployment).where(finished_in(window)).options(defer(Deployment.commits))
-    newest = query.order_by(Deployment.finished_at.desc(), Deployment.id.desc()).limit(MOST_DEPLOYMENTS)
-    return [
-        DeploymentView(
-            ref=row.ref,
-            status=row.status,
-            kind=row.kind,
-            version=row.version,
-            commit=row.commit_sha,
-            url=row.url,
-            finished_at=row.finished_at,
-            commits=len(leads.get(row.id, ())),
-            lead_seconds=median(leads[row.id]) if row.id in leads else None,
-            incidents=incidents.get(row.id, 0),
-        )
-        for row in session.scalars(newest)
-    ]
+def _newest(session: Session, window: Window) -> list[Row[Any]]:
+    columns = (
+        Deployment.id, Deployment.ref, Deployment.status, Deployment.kind, Deployment.version, Deployment.commit_sha,
+        Deployment.url, Deployment.finished_at,
+    )  # fmt: skip
+    newest = select(*columns).where(finished_in(window)).order_by(Deployment.finished_at.desc(), Deployment.id.desc())
+    return list(session.connection().execute(newest.limit(MOST_DEPLOYMENTS)))
 
 
-def _weeks(window: Window, deployed: Sequence[_Deployed], leads: Mapping[int, list[float]]) -> list[WeekView]:
+def _deployment_view(row: Row[Any], leads: Sequence[float], incidents: int) -> DeploymentView:
+    return DeploymentView(
+        ref=row.ref,
+        status=row.status,
+        kind=row.kind,
+        version=row.version,
+        commit=row.commit_sha,
+        url=row.url,
+        finished_at=row.finished_at,
+        commits=len(leads),
+        lead_seconds=median(leads) if leads else None,
+        incidents=incidents,
+    )
+
+
+def _weeks(
+    weeks: Sequence[tuple[datetime, datetime]],
+    deployed: Sequence[_Deployed],
+    leads: Mapping[int, Sequence[float]],
+    incidents: Mapping[int, int],
+) -> list[WeekView]:
     by_week: dict[datetime, list[_Deployed]] = defaultdict(list)
-    weeks = list(window.weeks())[-MOST_WEEKS:]
     oldest_first = iter(deployed)
     deployment = next(oldest_first, None)
     for start, end in weeks:
@@ -178,16 +199,21 @@ def _weeks(window: Window, deployed: Sequence[_Deployed], leads: Mapping[int, li
             if deployment.finished_at >= start:
                 by_week[start].append(deployment)
             deployment = next(oldest_first, None)
-    return [_week(start, by_week[start], leads) for start, _ in weeks]
+    return [_week(start, by_week[start], leads, incidents) for start, _ in weeks]
 
 
-def _week(start: datetime, deployed: Sequence[_Deployed], leads: Mapping[int, list[float]]) -> WeekView:
+def _week(
+    start: datetime,
+    deployed: Sequence[_Deployed],
+    leads: Mapping[int, Sequence[float]],
+    incidents: Mapping[int, int],
+) -> WeekView:
     successes = [deployment for deployment in deployed if deployment.succeeded]
     seconds = [lead for deployment in deployed for lead in leads.get(deployment.id, ())]
     return WeekView(
         start=start,
         successes=len(successes),
-        broken=sum(deployment.incidents > 0 for deployment in successes),
+        broken=sum(deployment.id in incidents for deployment in successes),
         failures=len(deployed) - len(successes),
         lead_seconds=median(seconds) if seconds else None,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from church.errors import FieldErrors
-from church.services.dora.figures import DAY, UNITS, Facts, Window, choose_bands, compute_figures, read_window
+from church.services.dora.figures import DAY, UNITS, Facts, Sample, Window, choose_bands, compute_figures, read_window
 
 NOW = datetime(2026, 11, 23, 18, 30, 5, 7, tzinfo=UTC)
 PLACES = ("production", "staging")
@@ -32,7 +32,8 @@ def test_frequency_is_zero_once_there_was_any_deployment() -> None:
 
 @pytest.mark.parametrize(("values", "middle"), [((3,), 3), ((1, 9), 5), ((9, 1, 5), 5), ((4, 1, 2, 100), 3)])
 def test_times_are_medians_with_their_n(values: tuple[float, ...], middle: float) -> None:
-    found = compute_figures(Facts(leads=values, repairs=values, recoveries=values), 30, 2024)
+    sample = Sample.of(values)
+    found = compute_figures(Facts(leads=sample, repairs=sample, recoveries=sample), 30, 2024)
     for name in ("lead_time_seconds", "mttr_seconds", "failed_deployment_recovery_seconds"):
         assert (found[name].value, found[name].n, found[name].unit) == (middle, len(values), "seconds")
 
@@ -59,9 +60,9 @@ def test_frequency_is_elite_on_demand_high_weekly_and_medium_monthly(
     ],
 )
 def test_times_at_the_limits_of_their_bands(seconds: float, lead: str, recovery: str, recovery_2023: str) -> None:
-    assert band("lead_time_seconds", leads=[seconds]) == lead
-    assert band("failed_deployment_recovery_seconds", recoveries=[seconds]) == recovery
-    assert band("failed_deployment_recovery_seconds", 2023, recoveries=[seconds]) == recovery_2023
+    assert band("lead_time_seconds", leads=Sample.of([seconds])) == lead
+    assert band("failed_deployment_recovery_seconds", recoveries=Sample.of([seconds])) == recovery
+    assert band("failed_deployment_recovery_seconds", 2023, recoveries=Sample.of([seconds])) == recovery_2023
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_failure_rate_at_the_limits_of_its_bands(broken: int, of_2024: str, of_2
 
 def test_rework_and_time_to_restore_have_no_band() -> None:
     assert band("deployment_rework_rate", successes=4, hotfixes=1) is None
-    assert band("mttr_seconds", repairs=[5]) is None
+    assert band("mttr_seconds", repairs=Sample.of([5])) is None
 
 
 def test_edition_is_the_newest_up_to_the_given_year() -> None:

@@ -9,6 +9,7 @@ from flask import Flask
 
 from church.services.dora import (
     Window,
+    figures,
     figures_over_time,
     read_deployment,
     read_incident,
@@ -31,10 +32,29 @@ def recorded(at_work: Flask) -> None:
 
 
 def test_overview_has_the_figures_of_the_window(recorded: None) -> None:
-    figures = read_overview(WEEK).figures
-    assert {name: (figure.value, figure.n) for name, figure in figures.items()} == {
+    found = read_overview(WEEK).figures
+    assert {name: (figure.value, figure.n) for name, figure in found.items()} == {
         name: (pytest.approx(value), n) for name, (value, n) in FIGURES.items()
     }
+
+
+def test_figures_of_many_commits_are_those_of_few(recorded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the median is found: by sorting, or by the index of lead times, in the whole window and in a part."""
+    for window in (WEEK, Window("production", START + timedelta(days=2), START + timedelta(days=5))):
+        few = read_overview(window).figures
+        with monkeypatch.context() as many:
+            many.setattr(figures, "_MANY", 1)
+            assert read_overview(window).figures == few
+
+
+def test_deployments_shown_from_before_the_weeks_shown_have_their_lead_times(
+    recorded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures_over_time, "MOST_WEEKS", 1)
+    history = read_overview(Window("production", START, START + timedelta(days=21))).history
+    assert [(week.start, week.successes) for week in history.weeks] == [(START + timedelta(days=14), 0)]
+    by_ref = {one.ref: one for one in history.deployments}
+    assert (by_ref["D1"].commits, by_ref["D1"].lead_seconds, by_ref["D4"].incidents) == (2, 4500, 2)
 
 
 def test_history_is_newest_first_with_lead_times_and_incidents(recorded: None) -> None:
