@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -20,7 +20,7 @@ from church.lib.threads import run_off_hub
 from church.lib.version import COMMIT, VERSION
 from church.observability import request_observer
 from church.observability.logs import records
-from church.observability.metrics import damage, definitions, worker_files
+from church.observability.metrics import client_internals, damage, definitions, worker_files
 from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
 from church.observability.metrics.scrape_registry import StateMetric, StateMetrics
 from church.observability.request_observer import current_observation
@@ -70,6 +70,7 @@ __all__ = [
     "end_process",
     "handshake",
     "instrument_engine",
+    "is_tracing",
     "leave_unobserved",
     "live_message",
     "never_quote_body",
@@ -103,6 +104,7 @@ __all__ = [
     "track_suspicious",
     "track_video_stream",
     "track_video_transfer",
+    "unrecorded",
 ]
 
 log = logging.getLogger("church.telemetry")
@@ -146,6 +148,26 @@ def start_logging(settings: Settings) -> records.Handler:
 def is_logging() -> bool:
     """Whether the log records of this process go to the log folder, as those of web workers and the worker process."""
     return _handler is not None
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Count and log nothing of what happens in the block. Only before ``start_process``."""
+    counts = worker_files.SlotValue.list_counts()
+    series = client_internals.list_children(definitions.CATALOGUE)
+    disabled = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+        client_internals.restore_children(series)
+        worker_files.SlotValue.restore_counts(counts)
+
+
+def is_tracing() -> bool:
+    """Whether an app that is made now may start to trace, and with that a thread that no fork takes along."""
+    return process_tracer.is_wanted()
 
 
 def end_process() -> None:

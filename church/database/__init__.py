@@ -71,6 +71,7 @@ class _State:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.engines: Engines | None = None
+        self.out_of_reach = False
         self._start()
 
     def _start(self) -> None:
@@ -95,6 +96,8 @@ class _State:
     def open(self) -> Engines:
         """The engines of this process, created at first use."""
         self._renew_after_fork()
+        if self.out_of_reach:
+            raise DatabaseDownError
         with self.making:
             if self.engines is None:
                 self.engines = make_engines(self.settings)
@@ -105,6 +108,8 @@ class _State:
     def probe(self, max_age: float) -> ProbeResult:
         """A probe at most ``max_age`` seconds old. Callers during a probe wait for its result."""
         self._renew_after_fork()
+        if self.out_of_reach:
+            return ProbeResult(answers=False, migrated=False)
         with self.probing:
             if self.probed is None or time.monotonic() - self.probed[0] >= max_age:
                 self.prober = self.prober or make_probe_engine(self.settings)
@@ -240,6 +245,18 @@ class Database:
         It has a connection of its own, and is for one thread.
         """
         return make_change_watch(_state().settings, channel)
+
+    @contextmanager
+    def local_only(self, app: Flask) -> Iterator[None]:
+        """Read SQLite in the block, but connect to no server: that database looks down. Close what was opened."""
+        state: _State = app.extensions["database"]
+        state.out_of_reach = not is_sqlite(state.settings)
+        try:
+            yield
+        finally:
+            state.out_of_reach = False
+            with app.app_context():
+                self.dispose()
 
     def dispose(self) -> None:
         """Close this process's connections and forget the last probe. The next session connects again."""

@@ -105,7 +105,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         for pid in self._previous_work:
             _send(pid, signal.SIGTERM)
         try:
-            warm_up()
+            self._load_site()
         except Exception:
             self.log.exception("the site can't be loaded")
             self.halt(exit_status=self.APP_LOAD_ERROR)
@@ -120,6 +120,21 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             return
         for descriptor in handover.sockets:  # it listens elsewhere from now on
             os.close(descriptor)
+
+    def _load_site(self) -> None:
+        """Import and rehearse the site, without starting anything, and keep it out of garbage collections."""
+        gc.disable()
+        from church import create_app, telemetry  # noqa: PLC0415 - the master listens before it imports the site
+        from church.server.rehearsal import rehearse  # noqa: PLC0415
+
+        if telemetry.is_tracing():
+            create_app(load_settings().model_copy(update={"telemetry": False}))  # each child makes its own
+        else:
+            rehearse(self.app.wsgi())
+        telemetry.compile_threat_patterns()
+        early_names.note()
+        gc.freeze()  # without a collection, which would spread what it frees over the memory that is shared
+        gc.enable()
 
     # -- children -----------------------------------------------------------------------------------------------------
 
@@ -165,7 +180,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             listener.close()
         for worker in self.WORKERS.values():
             worker.tmp.close()
-        run_work()
+        run_work(self.app.wsgi)
 
     # -- reload and stop ----------------------------------------------------------------------------------------------
 
@@ -210,18 +225,6 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         for pid in work:
             if _is_child(pid):
                 _send(pid, signal.SIGKILL)
-
-
-def warm_up() -> None:
-    """Import the site into this process, without starting anything, and keep it out of garbage collections."""
-    gc.disable()
-    from church import create_app  # noqa: PLC0415 - the master listens before it imports the site
-
-    create_app(load_settings().model_copy(update={"telemetry": False}))  # imports everything; its app is thrown away
-    early_names.note()
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 def _answers(worker: Any) -> bool:

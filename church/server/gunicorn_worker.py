@@ -16,6 +16,14 @@ from ssl import SSLError
 from typing import Any
 
 import gevent
+
+# what `patch` uses: here, the master imports it for all workers
+import gevent.select
+import gevent.selectors
+import gevent.signal
+import gevent.ssl
+import gevent.subprocess
+import gevent.threading  # type: ignore[import-not-found]
 from gevent.monkey import MonkeyPatchWarning
 from gevent.server import StreamServer
 from gunicorn.http import errors
@@ -101,7 +109,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def patch(self) -> None:
         """Let gevent patch Python in this process alone, and what the master has imported by name."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), early_names.known_plugins():
             warnings.simplefilter("ignore", MonkeyPatchWarning)  # it names modules that are set right below
             super().patch()
         early_names.renew()

@@ -13,16 +13,16 @@ WITH_WORK = "_CHURCH_WITH_WORK"
 """Environment variable by which ``flask church run`` has gunicorn's master fork this process, too."""
 
 
-def run_work(load_app: Callable[[], Flask] | None = None) -> None:
+def run_work(load_app: Callable[[], Flask]) -> None:
     """Run jobs until SIGTERM or SIGINT. ``load_app`` makes the app; telemetry starts before it."""
-    from church import create_app, jobs, telemetry  # noqa: PLC0415 - the master forks before it needs any of it
+    from church import jobs, telemetry  # noqa: PLC0415 - the master forks before it needs any of it
     from church.config import load_settings  # noqa: PLC0415
     from church.services import pages  # noqa: PLC0415
 
     telemetry.start_process(load_settings(), "work")
     stop = threading.Event()
     try:
-        app = (load_app or create_app)()
+        app = load_app()
         pages.queue_index(app)  # the pages may have changed while no worker ran
         pages.start_watcher(app, stop)
         jobs.run_worker(app)

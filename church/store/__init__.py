@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -57,10 +58,22 @@ class StoreClient:
         self._url = store_url(settings)
         self._timeout = settings.store_timeout
         self._client: tuple[int, BoundedRedis] | None = None
+        self._out_of_reach = False
+
+    @contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        """Connect to nothing in the block: the store looks down."""
+        self._out_of_reach = True
+        try:
+            yield
+        finally:
+            self._out_of_reach = False
 
     @property
     def client(self) -> BoundedRedis:
-        """Redis client of this process. Its commands raise StoreDownError."""
+        """Redis client of this process. Raises StoreDownError, as its commands do."""
+        if self._out_of_reach:
+            raise StoreDownError
         if self._client is None or self._client[0] != os.getpid():
             self._client = (os.getpid(), BoundedRedis(self._url, StoreCircuit(self._timeout)))
         return self._client[1]

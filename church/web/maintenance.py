@@ -8,10 +8,12 @@ answer. The announced end is an estimate: only ``turn_off`` opens the site.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +109,15 @@ class _SiteWatch:
                 self._prompt = reading.wait(_PATIENCE)
         return self._announcement
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Read nothing in the block, and at the next request after it."""
+        self._checked = math.inf
+        try:
+            yield
+        finally:
+            self.read_again()
+
     def read_again(self) -> None:
         """Read the row at the next request, even if that is within a second."""
         self._checked = -_FRESH
@@ -164,6 +175,14 @@ def find_state(app: Flask) -> MaintenanceState:
     watch: _SiteWatch = app.extensions[_EXTENSION]
     site = watch.find()
     return MaintenanceState(site, find_on_host(app.config["CHURCH"]), remembered=not watch.answers)
+
+
+@contextmanager
+def unwatched(app: Flask) -> Iterator[None]:
+    """Do not look for announcements in the block; it starts threads to do so."""
+    watch: _SiteWatch = app.extensions[_EXTENSION]
+    with watch.paused():
+        yield
 
 
 def begin_for_all(announcement: Announcement, actor: Actor) -> None:

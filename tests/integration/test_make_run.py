@@ -217,6 +217,28 @@ def test_make_run_restarts_each_process_that_dies(site):
     wait_until(site.answers, "the site answers again", seconds=120)
 
 
+def test_make_run_keeps_site_and_settings_out_of_its_supervisor(site):
+    maps = Path(f"/proc/{site.only('church run')}/maps").read_text()
+    assert "libpython" in maps or "python3" in maps
+    assert not re.search(r"pydantic_core|_sqlite3|hyperscan|greenlet|_ssl", maps)
+
+
+def test_make_run_reloads_web_and_worker_process_and_keeps_gunicorn_itself(site):
+    master = site.only("wsgi:app")
+    before = {part: set(site.having(part)) - {master} for part in ("wsgi:app", "church work")}
+    others = {part: site.only(part) for part in ("valkey-server", "church.till")}
+    os.kill(site.only("church run"), signal.SIGHUP)
+
+    def renewed():
+        now = {part: set(site.having(part)) - {master} for part in before}
+        return all(now[part] and not now[part] & before[part] for part in before)
+
+    wait_until(renewed, "both are new", seconds=120)
+    assert site.only("wsgi:app") == master
+    assert {part: site.only(part) for part in others} == others
+    wait_until(site.answers, "the site answers")
+
+
 def test_make_run_without_an_admin_prints_the_link_on_the_console_alone(site):
     printed = site.output.read_text()
     line = next(line for line in printed.splitlines() if line.startswith("First admin: open "))

@@ -57,6 +57,8 @@ class Gunicorn:
             "CHURCH_BIND": f"127.0.0.1:{self.port}",
             "CHURCH_INSTANCE": str(settings.instance),
             "CHURCH_LOG_DIR": str(settings.log_dir),
+            "CHURCH_LIMIT_PAGE": "1000000/minute",
+            "CHURCH_LIMIT_TELEMETRY_API": "1000000/minute",
             "WEB_CONCURRENCY": "1",
         }
         command = [sys.executable, "-m", "gunicorn", "-c", "ops/gunicorn.conf.py", "wsgi:app"]

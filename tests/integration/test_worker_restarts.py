@@ -21,3 +21,5 @@ def test_workers_restarting_under_load_answer_every_request(
     assert sum(tally.answers.values()) == 2400
     assert {status for _, status in tally.answers} == {200}
     assert not begun & set(one.worker_pids())  # each has restarted, or is about to end
+    ids = [record["request_id"] for record in one.records() if record["event"] == "http.request"]
+    assert len(set(ids)) == len(ids) > 2000  # workers are forked from one parent, but their random numbers differ

@@ -49,6 +49,17 @@ def bucket_bounds(histogram: Histogram) -> tuple[float, ...]:
     return tuple(histogram._upper_bounds)
 
 
+def list_children(registry: CollectorRegistry) -> dict[Any, dict[Any, Any]]:
+    """The series of each collector that has labels, by their values."""
+    return {each: dict(each._metrics) for each in registry._collector_to_names if hasattr(each, "_metrics")}
+
+
+def restore_children(children: dict[Any, dict[Any, Any]]) -> None:
+    """Leave each collector only the series that ``list_children`` found."""
+    for collector, series in children.items():
+        collector._metrics = series
+
+
 def install_value_class(value_class: type[Any]) -> None:
     """Make collectors that are declared from now on keep their numbers in ``value_class``."""
     values.ValueClass = value_class

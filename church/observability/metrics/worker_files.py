@@ -218,6 +218,18 @@ class SlotValue:
                 value._file, value._value = None, 0.0
             cls._waiting.clear()
 
+    @classmethod
+    def list_counts(cls) -> list[tuple[SlotValue, float]]:
+        """Every value and its number."""
+        return [(value, value._value) for value in cls._all]
+
+    @classmethod
+    def restore_counts(cls, counts: list[tuple[SlotValue, float]]) -> None:
+        """Count on from what ``list_counts`` returned; values that came since are forgotten. Only without a slot."""
+        for value, number in counts:
+            value._value = number
+        cls._all[:] = [value for value, _ in counts]
+
     def inc(self, amount: float) -> None:
         """Add ``amount``."""
         with self._lock:

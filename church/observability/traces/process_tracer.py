@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 active: Tracing | None = None
 
 
+def is_wanted() -> bool:
+    """Whether an OTEL_* variable is set, of which OpenTelemetry may make an exporter."""
+    return any(name.startswith("OTEL_") for name in os.environ)
+
+
 def start(
     app: Flask, resource: dict[str, str], always: tuple[str, ...], on_span: Callable[[Any, Any], None]
 ) -> Callable[..., Any] | None:
@@ -23,7 +28,7 @@ def start(
     Paths that begin with one of ``always`` are traced whatever the sampler says. ``on_span`` gets each server span.
     """
     global active  # noqa: PLW0603 - one exporter a process
-    if not any(name.startswith("OTEL_") for name in os.environ):
+    if not is_wanted():
         return None
     from church.observability.traces import tracing  # noqa: PLC0415 - OpenTelemetry costs a site without it nothing
 

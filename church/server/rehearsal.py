@@ -1,0 +1,63 @@
+"""Ask an app for its commonest pages once before the processes that serve it are forked.
+
+Code that has run once is in its final form in memory: modules that are imported at first use, templates, the
+interpreter's caches. Forked processes then share it, and their first pages are fast. A rehearsal leaves no record,
+count, limit or connection behind. A page that fails is left out, for whatever reason.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager, suppress
+from contextvars import copy_context
+
+from flask import Flask
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from church import telemetry
+from church.extensions import db, store
+from church.services import pages
+from church.web import maintenance, rate_limits
+
+_PATHS = (
+    *("/", "/pages/", "/video/", "/stripe/pricing", "/auth/login", "/auth/register"),
+    *("/feed.xml", "/sitemap.xml", "/robots.txt", "/health", "/ready", "/rehearsal-of-a-missing-page"),
+)
+_ROUNDS = 3  # Python 3.11 adapts code within a few runs
+_ARTICLE = re.compile(rb'href="(/pages/[^"?#/]+)"')
+
+
+def rehearse(app: Flask) -> None:
+    """Ask for the pages, outside of telemetry and limits, without network."""
+    with suppress(Exception):  # it only saves time and memory
+        copy_context().run(_rehearse, app)
+
+
+def _rehearse(app: Flask) -> None:
+    with (
+        telemetry.unrecorded(),
+        rate_limits.unlimited(app),
+        maintenance.unwatched(app),
+        store.client_of(app).out_of_reach(),
+        db.local_only(app),
+        _resting_pages(app),
+    ):
+        for _ in range(_ROUNDS):
+            article = _ARTICLE.search(_ask(app, "/", encoding="identity"))
+            for path in (*_PATHS, *([article[1].decode()] if article else [])):
+                _ask(app, path)
+    pages.init_app(app)  # the pages themselves are for the processes that serve them
+
+
+def _resting_pages(app: Flask) -> AbstractContextManager[None]:
+    with app.app_context():
+        return pages.current_pages().resting()
+
+
+def _ask(app: Flask, path: str, encoding: str = "br, gzip") -> bytes:
+    """Answer a visitor's request below the middleware that observes it."""
+    environ = EnvironBuilder(path, headers=[("Accept-Encoding", encoding)]).get_environ()
+    with suppress(Exception):
+        chunks, _status, _headers = run_wsgi_app(lambda *call: Flask.wsgi_app(app, *call), environ, buffered=True)
+        return b"".join(chunks)
+    return b""
