@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from church.database import maintenance as announcements
@@ -27,6 +28,13 @@ def make_announcement(reason: str, minutes: int | None, by: str | None = None) -
     if errors:
         raise FieldErrors(errors)
     return Announcement(reason, now, now + timedelta(minutes=minutes) if minutes is not None else None, by)
+
+
+def minutes_left(announcement: Announcement) -> int | None:
+    """Whole minutes until the announced end; None without one, or after it."""
+    if announcement.until is None or announcement.until <= (now := utc_now()):
+        return None
+    return math.ceil((announcement.until - now) / timedelta(minutes=1))
 
 
 def begin_maintenance(announcement: Announcement, actor: Actor) -> None:

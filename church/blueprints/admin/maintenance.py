@@ -22,9 +22,12 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def maintenance() -> Response:
-    """Show whether the site is closed, and the form, which holds the reason that visitors see now."""
+    """Show whether the site is closed, and the form with what visitors see now: the reason and the minutes left."""
     announcement = web_maintenance.find_state(current_app).site
-    return _show({"reason": announcement.reason} if announcement is not None else {}, {})
+    if announcement is None:
+        return _show({}, {})
+    left = service.minutes_left(announcement)
+    return _show({"reason": announcement.reason, "minutes": str(left) if left else ""}, {})
 
 
 @bp.post("/maintenance/on")

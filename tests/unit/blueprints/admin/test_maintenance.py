@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 import pytest
 from flask import Flask
 
 from church.config import Settings
+from church.models.base import utc_now
+from church.services import maintenance as service
 from church.web import maintenance
 from tests.support.browsing import list_audit_actions
 from tests.support.desk import AdminBrowser
@@ -35,9 +40,25 @@ def test_maintenance_is_begun_and_ended_by_forms_and_audited(app: Flask, desk: A
     assert list_audit_actions(app) == ["maintenance.begun", "maintenance.ended"]
 
 
-def test_maintenance_form_holds_the_reason_that_visitors_see(desk: AdminBrowser) -> None:
+def test_maintenance_form_holds_the_reason_and_the_minutes_left(
+    desk: AdminBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown() -> tuple[str, str]:
+        page = desk.get("/admin/maintenance").text
+        reason, minutes = (re.search(rf'<input[^>]*name="{name}"[^>]*>', page) for name in ("reason", "minutes"))
+        assert reason is not None
+        assert minutes is not None
+        return tuple((re.findall(r'value="([^"]*)"', found[0]) or [""])[0] for found in (reason, minutes))  # type: ignore[return-value]
+
+    desk.send("/admin/maintenance/on", reason="New disks", minutes="30")
+    assert shown() == ("New disks", "30")
+    now = utc_now()
+    for later, left in ((10, "20"), (31, "")):
+        monkeypatch.setattr(service, "utc_now", lambda later=later: now + timedelta(minutes=later))
+        assert shown() == ("New disks", left)
+    monkeypatch.undo()
     desk.send("/admin/maintenance/on", reason="New disks")
-    assert 'value="New disks"' in desk.get("/admin/maintenance").text
+    assert shown() == ("New disks", "")
 
 
 @pytest.mark.parametrize("fields", [{"minutes": "0"}, {"minutes": "soon"}, {"minutes": "1441"}, {"reason": "x" * 201}])
