@@ -64,17 +64,19 @@ def add(
 @video_commands.command("list")
 def list_videos() -> None:
     """List all videos with state and qualities, newest first."""
+    from church.database.paging import LARGEST_PAGE, Place
     from church.services import videos
 
-    before: str | None = None
-    while page := videos.list_for_admin(before_ref=before):
+    place: Place | None = Place(size=LARGEST_PAGE)
+    while place is not None:
+        page = videos.list_for_admin(place=place)
         for video in page:
             length = f"{(video.duration_ms or 0) // 60_000}:{(video.duration_ms or 0) // 1000 % 60:02}"
             state = f"{video.state} {video.progress} %" if video.state == "working" else video.state
             qualities = ", ".join(rendition.quality for rendition in video.renditions)
             end = qualities or video.reason or ""
             click.echo(f"{video.ref}  {state:12} {video.access:8} {length:>7}  {video.slug}  {end}")
-        before = page[-1].ref
+        place = Place(before=page.older, size=LARGEST_PAGE) if page.older is not None else None
 
 
 @video_commands.command()

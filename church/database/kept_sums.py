@@ -26,6 +26,10 @@ class SumName(StrEnum):
     """``2026-05/usd/payment``: month in UTC, currency, kind. The amount is in minor units."""
     SUBSCRIPTIONS = "subscriptions"
     """``active/patron``: status, plan. They have no amount."""
+    ACCOUNTS = "accounts"
+    """``open/member/confirmed``: open, disabled or deleted; role; confirmed or unconfirmed. They have no amount."""
+    SIGN_INS = "sign_ins"
+    """``all``, also those that have expired and are not removed yet. They have no amount."""
     LEAD_TIMES = "lead_times"
     """``03/production``: number of the bucket, environment. The amount is in microseconds."""
     REPAIR_TIMES = "repair_times"
@@ -100,6 +104,10 @@ class _Source:
 
 
 _MONTHS = {"sqlite": "substr(occurred_at, 1, 7)", "postgresql": "to_char(timezone('UTC', occurred_at), 'YYYY-MM')"}
+_ACCOUNT = (
+    "CASE WHEN deleted_at IS NOT NULL THEN 'deleted' WHEN disabled_at IS NOT NULL THEN 'disabled' ELSE 'open' END "
+    "|| '/' || role || '/' || CASE WHEN verified_at IS NULL THEN 'unconfirmed' ELSE 'confirmed' END"
+)
 _HOUR, _DAY = 3600.0, 86400.0
 LEAD_BUCKETS = (300.0, 900.0, _HOUR, 4 * _HOUR, 12 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY, 90 * _DAY)
 """Upper bounds of the buckets of lead times, in seconds. A migration has to come with a change."""
@@ -116,22 +124,27 @@ def _microseconds(column: str) -> str:
     return f"CAST(round({column} * 1000000) AS BIGINT)"
 
 
+_SOURCES = {
+    SumName.SUBSCRIPTIONS: _Source("subscriptions", "status || '/' || plan", "0"),
+    SumName.ACCOUNTS: _Source("users", _ACCOUNT, "0"),
+    SumName.SIGN_INS: _Source("sign_ins", "'all'", "0"),
+    SumName.LEAD_TIMES: _Source(
+        "delivered_commits",
+        f"{_bucket('lead_seconds', LEAD_BUCKETS)} || '/' || environment",
+        _microseconds("lead_seconds"),
+    ),
+    SumName.REPAIR_TIMES: _Source(
+        "incidents", f"{_bucket('seconds', REPAIR_BUCKETS)} || '/' || environment", _microseconds("seconds")
+    ),
+    SumName.DEPLOYMENTS: _Source("deployments", "environment", "0"),
+    SumName.INCIDENTS: _Source("incidents", "environment", "changes"),
+}
+
+
 def _source(name: SumName, dialect: str) -> _Source:
-    match name:
-        case SumName.LEDGER:
-            return _Source("ledger_entries", f"{_MONTHS[dialect]} || '/' || currency || '/' || kind", "amount")
-        case SumName.SUBSCRIPTIONS:
-            return _Source("subscriptions", "status || '/' || plan", "0")
-        case SumName.LEAD_TIMES:
-            key = f"{_bucket('lead_seconds', LEAD_BUCKETS)} || '/' || environment"
-            return _Source("delivered_commits", key, _microseconds("lead_seconds"))
-        case SumName.REPAIR_TIMES:
-            key = f"{_bucket('seconds', REPAIR_BUCKETS)} || '/' || environment"
-            return _Source("incidents", key, _microseconds("seconds"))
-        case SumName.DEPLOYMENTS:
-            return _Source("deployments", "environment", "0")
-        case SumName.INCIDENTS:
-            return _Source("incidents", "environment", "changes")
+    if name is SumName.LEDGER:
+        return _Source("ledger_entries", f"{_MONTHS[dialect]} || '/' || currency || '/' || kind", "amount")
+    return _SOURCES[name]
 
 
 _RECENT = timedelta(days=62)

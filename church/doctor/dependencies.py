@@ -14,11 +14,13 @@ from church.config import Settings
 from church.database import database_now, migrations
 from church.database.engines import is_sqlite, make_probe_engine, sqlite_path
 from church.database.errors import is_cancelled, is_locked
+from church.database.member_index import SearchKind, find_kind
 from church.doctor.findings import Finding
 from church.models.jobs import Job, JobState, Schedule
 
 _LATE = timedelta(minutes=5)
 _FIND_SLOW = "look for slow statements and locks in pg_stat_activity"
+_INSTALL = "as a superuser, in the site's database: CREATE EXTENSION pg_trgm; then flask church migrate"
 _START_WORKER = "start the worker process: flask church work"
 T = TypeVar("T")
 
@@ -33,10 +35,22 @@ def check_database(settings: Settings) -> Finding:
         return "fail", f"not reachable: {str(error.orig).splitlines()[0][:200]}", _fix_connection(settings)
     head = migrations.head_revision()
     if revision == head:
-        return "ok", f"{'SQLite' if is_sqlite(settings) else 'PostgreSQL'} at revision {revision}", ""
+        return _check_search(settings, f"{'SQLite' if is_sqlite(settings) else 'PostgreSQL'} at revision {revision}")
     if revision is None or revision in migrations.known_revisions():
         return "fail", f"at revision {revision or 'none'}, needs {head}", "flask church migrate"
     return "fail", f"at revision {revision}, which this code does not know", "run the newer code, or restore a backup"
+
+
+def _check_search(settings: Settings, finding: str) -> Finding:
+    """Report an index that is missing because PostgreSQL's extension pg_trgm is."""
+    try:
+        kind = query_database(settings, find_kind)
+    except DBAPIError as error:
+        return explain_unread("indexes", error)
+    if kind is SearchKind.BEGINNINGS:
+        missing = f"{finding}, without pg_trgm: old accounts are found by the beginning of name or address alone"
+        return "warn", missing, _INSTALL
+    return "ok", finding, ""
 
 
 def check_jobs(settings: Settings) -> Finding:

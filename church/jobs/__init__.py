@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 from church.database import kept_sums
+from church.database.paging import NEWEST, ListPage, Place
 from church.extensions import db
 from church.jobs import listing, queue
 from church.jobs.listing import JobView
@@ -60,10 +61,10 @@ def count_dead_jobs() -> dict[str, int]:
         return queue.count_by_kind(session, JobState.DEAD)
 
 
-def list_jobs(state: JobState | None = None, before_id: int | None = None, limit: int = 50) -> list[JobView]:
-    """List jobs, newest first: those older than ``before_id``, if given, and of one state, if given."""
+def list_jobs(state: JobState | None = None, place: Place = NEWEST) -> ListPage[JobView]:
+    """List jobs, newest first, optionally of one state."""
     with db.read() as session:
-        return listing.list_jobs(session, state, before_id, limit)
+        return listing.list_jobs(session, state, place)
 
 
 def count_by_state() -> dict[JobState, int]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from church.database.paging import newest_first
+from church.database.paging import NEWEST, ListPage, Place, count_up_to, fetch_page
 from church.models.jobs import Job, JobState
 
 
@@ -28,20 +28,18 @@ class JobView:
     request_id: str | None
 
 
-def list_jobs(
-    session: Session, state: JobState | None = None, before_id: int | None = None, limit: int = 50
-) -> list[JobView]:
-    """List jobs, newest first: those older than ``before_id``, if given, and of one state, if given."""
-    query = newest_first(select(Job), Job.id, before_id, limit)
+def list_jobs(session: Session, state: JobState | None = None, place: Place = NEWEST) -> ListPage[JobView]:
+    """List jobs, newest first, optionally of one state."""
+    query = select(Job)
     if state is not None:
         query = query.where(Job.state == state.value)
-    return [_view(job) for job in session.scalars(query)]
+    return fetch_page(session, query, Job.id, Job.created_at, place).convert(lambda row: _view(row[0]))
 
 
 def count_by_state(session: Session) -> dict[JobState, int]:
-    """Count jobs by state."""
-    rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
-    return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in rows}
+    """Count jobs by state; of each at most one more than ``MOST_COUNTED``."""
+    counted = [count_up_to(select(Job.id).where(Job.state == state.value).order_by(Job.id)) for state in JobState]
+    return dict(zip(JobState, session.execute(select(*counted)).one(), strict=True))
 
 
 def _view(job: Job) -> JobView:

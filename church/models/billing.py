@@ -38,6 +38,9 @@ ENDED_STATUSES = frozenset({"canceled", "incomplete_expired"})
 OPEN_STATUSES = tuple(status.value for status in SubscriptionStatus if status not in ENDED_STATUSES)
 CURRENT_STATUSES = frozenset(OPEN_STATUSES) - {"incomplete"}
 """The member has this subscription: billing pages show it, and a second one is refused."""
+_NOT_CURRENT = sorted({status.value for status in SubscriptionStatus} - CURRENT_STATUSES)
+CURRENT_ONLY = text(f"status NOT IN ({', '.join(map(repr, _NOT_CURRENT))})")
+# As text and not as parameters, which SQLite can't match with the partial index. NOT keeps it from the index on status.
 
 
 class Customer(Base):
@@ -64,6 +67,10 @@ class Subscription(Base):
     __tablename__ = "subscriptions"
     __table_args__ = (
         Index("ix_subscriptions_status_plan", "status", "plan"),
+        Index("ix_subscriptions_status_id", "status", "id"),
+        Index(
+            "ix_subscriptions_current", "user_id", "status", sqlite_where=CURRENT_ONLY, postgresql_where=CURRENT_ONLY
+        ),
         Index("ix_subscriptions_current_period_end", "current_period_end"),
         Index("ix_subscriptions_renewal_asked_at", "renewal_asked_at"),
     )
@@ -219,10 +226,14 @@ class Checkout(Base):
     finished_at: Mapped[datetime | None]
 
 
+_REVOKED = text("revoked_at IS NOT NULL")
+
+
 class Grant(Base):
     """Free premium for one member until a date, unless revoked."""
 
     __tablename__ = "grants"
+    __table_args__ = (Index("ix_grants_revoked", "id", sqlite_where=_REVOKED, postgresql_where=_REVOKED),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)

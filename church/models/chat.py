@@ -10,10 +10,13 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from church.models.base import Base, BigId, PlainText
+
+_NOT_LIFTED = text("lifted_at IS NULL")
+_OPEN, _SETTLED = text("settled_at IS NULL"), text("settled_at IS NOT NULL")
 
 
 class RoomAccess(StrEnum):
@@ -72,7 +75,10 @@ class ChatSanction(Base):
     """One member's mute or ban in a room, or in all rooms if ``room_id`` is None."""
 
     __tablename__ = "chat_sanctions"
-    __table_args__ = (CheckConstraint("kind IN ('mute', 'ban')", name="kind"),)
+    __table_args__ = (
+        CheckConstraint("kind IN ('mute', 'ban')", name="kind"),
+        Index("ix_chat_sanctions_not_lifted", "id", sqlite_where=_NOT_LIFTED, postgresql_where=_NOT_LIFTED),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
@@ -92,7 +98,8 @@ class ChatReport(Base):
     __tablename__ = "chat_reports"
     __table_args__ = (
         UniqueConstraint("message_id", "user_id"),
-        Index("ix_chat_reports_settled_at_created_at", "settled_at", "created_at"),
+        Index("ix_chat_reports_open", "id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index("ix_chat_reports_settled", "id", sqlite_where=_SETTLED, postgresql_where=_SETTLED),
         Index("ix_chat_reports_emailed_at", "emailed_at"),
     )
 

@@ -32,6 +32,7 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint("state IN ('pending', 'running', 'done', 'dead')", name="state"),
         Index("ix_jobs_state_run_at", "state", "run_at"),
+        Index("ix_jobs_state_id", "state", "id"),
         Index(
             "uq_jobs_pending_key",
             "unique_key",
@@ -84,6 +85,7 @@ class Mail(Base):
     __table_args__ = (
         CheckConstraint("state IN ('pending', 'sent', 'failed')", name="state"),
         Index("ix_mails_state_created_at", "state", "created_at"),
+        Index("ix_mails_state_id", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -34,6 +34,7 @@ class Video(Base):
         CheckConstraint("access_level IN ('public', 'members', 'premium')", name="access_level"),
         CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
         Index("ix_videos_state_published_at", "state", "published_at", "id"),
+        Index("ix_videos_state_id", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -10,10 +10,61 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from church import telemetry
-from church.database.paging import newest_first
+from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.extensions import db
 from church.models import AuditEntry, User
 from church.models.base import utc_now
+
+ACTIONS = (
+    "account.deleted",
+    "account.email_change_asked",
+    "account.email_changed",
+    "account.exported",
+    "account.password_changed",
+    "account.password_reset",
+    "account.registered",
+    "account.renamed",
+    "account.sessions_ended",
+    "account.signed_in",
+    "account.signed_out",
+    "account.verified",
+    "chat.ban",
+    "chat.ban_lifted",
+    "chat.message_removed",
+    "chat.mute",
+    "chat.mute_lifted",
+    "chat.report_settled",
+    "grant.given",
+    "grant.revoked",
+    "job.retried",
+    "mail.retried",
+    "maintenance.begun",
+    "maintenance.ended",
+    "member.created",
+    "member.demoted",
+    "member.disabled",
+    "member.enabled",
+    "member.promoted",
+    "member.reset_sent",
+    "member.sessions_ended",
+    "notice.sent",
+    "payment.assigned",
+    "payment.dismissed",
+    "payment.matched",
+    "subscription.ended",
+    "token.created",
+    "token.revoked",
+    "video.added",
+    "video.captioned",
+    "video.chaptered",
+    "video.deleted",
+    "video.edited",
+    "video.retried",
+    "video.uncaptioned",
+    "webhook.replayed",
+)
+"""Every action that the site records, by name."""
+_ACTIONS = frozenset(ACTIONS)
 
 
 @dataclass(frozen=True)
@@ -58,11 +109,13 @@ def record(
     address: str | None = None,
     **detail: Any,
 ) -> None:
-    """Write an entry for ``action`` (``domain.action``) in the caller's write transaction; both fail together.
+    """Write an entry for ``action``, one of ``ACTIONS``, in the caller's write transaction; both fail together.
 
     ``address`` is the IP address of the request. ``detail`` may contain names of fields, roles and counts, but no
-    secrets and no email addresses.
+    secrets and no email addresses. Raises ValueError for an action that ``ACTIONS`` lacks.
     """
+    if action not in _ACTIONS:
+        raise ValueError(f"no audit action {action!r}: add it to church.services.audit.ACTIONS")
     session.add(
         AuditEntry(
             at=utc_now(),
@@ -101,22 +154,22 @@ def forget_addresses(session: Session, user_id: int) -> None:
 
 
 def list_entries(
-    before_id: int | None = None, action: str | None = None, subject_ref: str | None = None, limit: int = 50
-) -> list[AuditView]:
-    """List the newest entries, or those older than ``before_id``; optionally of one action or about one account."""
+    action: str | None = None, subject_ref: str | None = None, place: Place = NEWEST
+) -> ListPage[AuditView]:
+    """List the entries, newest first, optionally of one action or about one account."""
     actor, subject = aliased(User), aliased(User)
     query = (
         select(AuditEntry, actor.ref, actor.name, subject.ref, subject.name)
         .outerjoin(actor, actor.id == AuditEntry.actor_id)
         .outerjoin(subject, subject.id == AuditEntry.subject_id)
     )
-    query = newest_first(query, AuditEntry.id, before_id, limit)
     if action:
         query = query.where(AuditEntry.action == action)
     if subject_ref:
-        query = query.where(subject.ref == subject_ref)
+        query = query.where(AuditEntry.subject_id == select(User.id).where(User.ref == subject_ref).scalar_subquery())
     with db.read() as session:
-        return [_view(row[0], _person(*row[1:3]), _person(*row[3:5])) for row in session.execute(query)]
+        found = fetch_page(session, query, AuditEntry.id, AuditEntry.at, place)
+    return found.convert(lambda row: _view(row[0], _person(*row[1:3]), _person(*row[3:5])))
 
 
 def _person(ref: str | None, name: str | None) -> Person | None:

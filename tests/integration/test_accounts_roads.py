@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from flask import Flask
 
+from church.database.paging import Place
 from church.extensions import db
 from church.models import User
 from church.services import accounts, audit, email_links, sessions
@@ -65,7 +66,7 @@ def test_account_from_registration_to_deletion() -> None:
     accounts.delete_account(me, PASSWORD, DEVICE)
     assert (find_user(EMAIL), find_user(NEW)) == (None, None)
     assert [mail.template for mail in mails()] == ["account_deleted"]
-    assert [entry.action for entry in audit.list_entries(subject_ref=ref, limit=100)][::-1] == audited()
+    assert [entry.action for entry in audit.list_entries(subject_ref=ref, place=Place(size=100))][::-1] == audited()
     assert audited()[-3:] == ["account.renamed", "account.exported", "account.deleted"]
 
 

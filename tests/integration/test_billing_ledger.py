@@ -9,6 +9,7 @@ from itertools import permutations
 import pytest
 
 from church.config import Settings
+from church.database.paging import Place
 from church.extensions import db
 from church.models import LedgerEntry
 from church.models.base import utc_now
@@ -54,7 +55,7 @@ def test_ledger_totals_in_three_currencies_equal_the_metrics(shop: SiteWithFakeS
     with shop.app.app_context():
         totals = {currency: (paid, refunded) for currency, paid, refunded in scrape_counts.sum_by_currency()}
         months = billing.list_months()
-        entries = billing.list_ledger_entries(limit=200)
+        entries = billing.list_ledger_entries(place=Place(size=200))
     assert totals == {
         "usd": (Decimal("33.99"), Decimal("6.00")),
         "jpy": (Decimal(1601), Decimal(400)),
@@ -208,8 +209,8 @@ def test_ledger_pages_by_id_currency_and_member(shop: SiteWithFakeStripe) -> Non
         shop.deliver(make_event("invoice.paid", _paid(shop, amount)))
     shop.deliver(make_event("invoice.paid", _paid(shop, 800, "price_jpy")))
     with shop.app.app_context():
-        newest = billing.list_ledger_entries(limit=2)
+        newest = billing.list_ledger_entries(place=Place(size=2))
         assert [one.amount for one in newest] == [800, 300]
-        assert [one.amount for one in billing.list_ledger_entries(before_id=newest[-1].id)] == [200, 100]
+        assert [one.amount for one in billing.list_ledger_entries(place=Place(before=newest[-1].id))] == [200, 100]
         assert [one.amount for one in billing.list_ledger_entries(currency="jpy")] == [800]
         assert [one.amount for one in billing.list_ledger_entries(user_ref=newest[1].user_ref)] == [300]

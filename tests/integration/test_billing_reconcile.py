@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from church.config import Settings
+from church.database.paging import Place
 from church.extensions import db
 from church.models import Customer, Invoice, Job, LedgerEntry, Price, Product, StripeEvent, Subscription, User
 from church.models.base import utc_now
@@ -295,7 +296,7 @@ def test_views_show_events_and_subscriptions_to_admins(shop: SiteWithFakeStripe)
     with shop.app.app_context():
         newest, first = billing.list_events()
         assert (newest.state, first.state, first.payload) == ("ignored", "processed", None)
-        assert [one.id for one in billing.list_events(before_id=newest.id)] == [first.id]
+        assert [one.id for one in billing.list_events(place=Place(before=newest.id))] == [first.id]
         assert [one.id for one in billing.list_events(state="ignored")] == [newest.id]
         assert billing.list_events(event_type="invoice.paid") == []
         alone = admin_actions.find_event(first.id)
@@ -306,5 +307,9 @@ def test_views_show_events_and_subscriptions_to_admins(shop: SiteWithFakeStripe)
         assert (billing.find_event_id("evt_shown"), billing.find_event_id("evt_0")) == (first.id, None)
         (view,) = billing.list_subscriptions()
         assert (view.plan, view.status, view.price, view.user_name) == ("patron", "active", "$12.00", "Ann")
-        assert billing.list_subscriptions(status="canceled") == billing.list_subscriptions(before_id=view.id) == []
+        assert (
+            billing.list_subscriptions(status="canceled")
+            == billing.list_subscriptions(place=Place(before=view.id))
+            == []
+        )
         assert admin_actions.count_active_subscriptions() == [("patron", "active", 1)]

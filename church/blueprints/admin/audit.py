@@ -5,9 +5,8 @@ from __future__ import annotations
 from flask import Response
 
 from church.blueprints.admin.area import bp, render_answer, section
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_number, read_text
+from church.blueprints.admin.list_filters import read_place, read_text
 from church.services import audit as log
-from church.services.admin_overview import list_audited_actions
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
 
@@ -19,7 +18,7 @@ from church.web.route_access import ADMINS, allow
 def audit() -> Response:
     """List the entries, newest first; optionally of one action or about one member."""
     action, ref = read_text("action"), read_text("member")
-    entries = make_list_page(log.list_entries(read_number("before"), action or None, ref or None, PAGE_SIZE + 1))
+    entries = log.list_entries(action or None, ref or None, read_place())
     return render_answer(
-        "admin/audit.html", {"entries": entries, "actions": list_audited_actions()}, action=action, member=ref
+        "admin/audit.html", {"entries": entries.as_data(), "actions": log.ACTIONS}, action=action, member=ref
     )

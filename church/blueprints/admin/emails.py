@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer, section
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
+from church.blueprints.admin.list_filters import read_choice, read_place
 from church.models.jobs import MailState
 from church.services import admin_overview, email
 from church.web.rate_limits import limited
@@ -20,8 +20,9 @@ from church.web.route_access import ADMINS, allow
 def mails() -> Response:
     """List the emails, newest first; optionally those in one state."""
     state = read_choice(MailState, "state")
-    emails = make_list_page(email.list_recent_emails(state, read_number("before"), PAGE_SIZE + 1))
-    return render_answer("admin/mails.html", {"mails": emails}, state=state)
+    return render_answer(
+        "admin/mails.html", {"mails": email.list_recent_emails(state, read_place()).as_data()}, state=state
+    )
 
 
 @bp.post("/mails/<int(max=9223372036854775807):mail_id>/retry")

@@ -6,7 +6,7 @@ from flask import Response, url_for
 
 from church import jobs as queue
 from church.blueprints.admin.area import bp, render_answer, section
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
+from church.blueprints.admin.list_filters import read_choice, read_place
 from church.models.jobs import JobState
 from church.services import admin_overview
 from church.web.rate_limits import limited
@@ -21,8 +21,8 @@ from church.web.route_access import ADMINS, allow
 def jobs() -> Response:
     """List the jobs, newest first; optionally those in one state."""
     state = read_choice(JobState, "state")
-    rows = make_list_page(queue.list_jobs(state, read_number("before"), PAGE_SIZE + 1))
-    return render_answer("admin/jobs.html", {"jobs": rows, "counts": queue.count_by_state()}, state=state)
+    rows = queue.list_jobs(state, read_place())
+    return render_answer("admin/jobs.html", {"jobs": rows.as_data(), "counts": queue.count_by_state()}, state=state)
 
 
 @bp.post("/jobs/<int(max=9223372036854775807):job_id>/retry")

@@ -1,45 +1,29 @@
-"""Read the filters of admin lists from the query: text, a choice, a number. The first of a repeated name counts."""
+"""Read filters and place of admin lists from the query: text, a choice, a number, a day. The first of a repeated name
+counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import TypeVar
 
 from flask import request
 
+from church.database.paging import PAGE_SIZE, Place
 from church.errors import InvalidError
 from church.lib.text import one_line
 
-PAGE_SIZE = 50
 _E = TypeVar("_E", bound=StrEnum)
 _MOST_DIGITS = 18  # every such number fits into a BIGINT column
 
 
-class HasId(Protocol):
-    """A row of a list that is paged by its id."""
+def read_place() -> Place:
+    """Return where the page of a list begins: ``before`` or ``after`` a row's number, or at a ``day``.
 
-    @property
-    def id(self) -> int:
-        """Return the row's id."""
-
-
-_R = TypeVar("_R", bound=HasId)
-
-
-@dataclass(frozen=True)
-class ListPage(Generic[_R]):
-    """One page of a list, newest first; ``older`` is the ``?before=`` of the next page, None on the last."""
-
-    rows: list[_R]
-    older: int | None
-
-
-def make_list_page(found: Sequence[_R]) -> ListPage[_R]:
-    """Make a page of ``found``, which has one row more than a page if there are older rows."""
-    rows = list(found[:PAGE_SIZE])
-    return ListPage(rows, rows[-1].id if len(found) > PAGE_SIZE else None)
+    Raises InvalidError.
+    """
+    return Place(read_number("before"), read_number("after"), read_day("day"), PAGE_SIZE)
 
 
 def read_text(name: str, most: int = 100) -> str:
@@ -64,3 +48,12 @@ def read_number(name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise InvalidError(f"“{name}” must be a whole number.")
     return int(text)
+
+
+def read_day(name: str) -> date | None:
+    """Return a day such as 2026-05-31, None if the parameter is empty. Raises InvalidError."""
+    text = read_text(name)
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise InvalidError(f"“{name}” must be a day such as 2026-05-31.") from None

@@ -7,7 +7,7 @@ from enum import StrEnum
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer, section
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
+from church.blueprints.admin.list_filters import read_choice, read_place
 from church.services import chat
 from church.web.forms import read_fields
 from church.web.rate_limits import limited
@@ -30,8 +30,8 @@ def live() -> Response:
     """List the open or the settled reports, newest first."""
     state = read_choice(ReportState, "state") or ReportState.OPEN
     settled = state is ReportState.SETTLED
-    reports = make_list_page(chat.list_reports(settled=settled, before_id=read_number("before"), limit=PAGE_SIZE + 1))
-    data = {"reports": reports, "open": chat.count_open_reports()}
+    reports = chat.list_reports(settled=settled, place=read_place())
+    data = {"reports": reports.as_data(), "open": chat.count_open_reports()}
     return render_answer("admin/live.html", data, state=state, states=list(ReportState))
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer
-from church.blueprints.admin.list_filters import read_text
+from church.blueprints.admin.list_filters import read_place, read_text
 from church.errors import ChurchError, ConflictError, FieldErrors
 from church.models.base import utc_now
 from church.models.chat import SanctionKind
@@ -88,7 +88,7 @@ def _show_page(ref: str | None, values: Mapping[str, str], error: ChurchError | 
         "rooms": ((_EVERYWHERE, "all rooms"), *((name, name) for name in chat.list_newest_changes())),
         "spans": tuple((name, label) for name, (_, label) in _DURATIONS.items()),
     }
-    data = {"sanctions": chat.list_sanctions(ref)}
+    data = {"sanctions": chat.list_sanctions(ref, read_place()).as_data()}
     return render_answer(
         "admin/live_sanctions.html", data, error.status if error is not None else 200, member=ref, **form
     )

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer, section
-from church.blueprints.admin.list_filters import read_choice, read_number, read_text
+from church.blueprints.admin.list_filters import read_choice, read_day, read_text
 from church.blueprints.admin.member_page import is_own_account, show_member
 from church.errors import ConflictError, InvalidError
 from church.models.accounts import Role
 from church.services import accounts
-from church.services.accounts import MemberState, MemberView
+from church.services.accounts import MemberFilters, MemberPlace, MemberState, MemberView
 from church.services.audit import Actor
 from church.web.error_pages import wants_json
 from church.web.forms import read_fields
@@ -21,16 +21,21 @@ from church.web.rate_limits import limited
 from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
+_REF = 32  # characters read of a ref
+
 
 @bp.get("/members")
 @section("Members", 20)
 @allow(ADMINS)
 @limited("page")
 def members() -> Response:
-    """List accounts by part of a name or address, by role and by state."""
-    query, role, state = read_text("q"), read_choice(Role, "role"), read_choice(MemberState, "state")
-    results = accounts.search_accounts(query, role, state, read_number("page") or 1)
-    return render_answer("admin/members.html", {"found": results}, query=query, role=role, state=state)
+    """List accounts by part of a name or address, by role, by state and by subscription."""
+    filters = MemberFilters(
+        read_text("q"), read_choice(Role, "role"), read_choice(MemberState, "state"), read_text("subscriber") == "1"
+    )
+    place = MemberPlace(read_text("before", _REF), read_text("after", _REF), read_day("day"))
+    found = accounts.search_accounts(filters, place)
+    return render_answer("admin/members.html", {"found": found}, filters=filters)
 
 
 @bp.get("/members/<ref>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer, section
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number, read_text
+from church.blueprints.admin.list_filters import read_choice, read_place, read_text
 from church.blueprints.admin.member_page import show_member
 from church.errors import ConflictError
 from church.models.billing import SubscriptionStatus
@@ -24,10 +24,8 @@ from church.web.route_access import ADMINS, allow
 def membership() -> Response:
     """List the subscriptions, newest first; optionally those with one status, or of members with ``several``."""
     status, several = read_choice(SubscriptionStatus, "status"), read_text("several") == "1"
-    subscriptions = make_list_page(
-        billing.list_subscriptions(status=status, several=several, before_id=read_number("before"), limit=PAGE_SIZE + 1)
-    )
-    data = {"subscriptions": subscriptions, "counts": billing.count_subscriptions()}
+    subscriptions = billing.list_subscriptions(status=status, several=several, place=read_place())
+    data = {"subscriptions": subscriptions.as_data(), "counts": billing.count_subscriptions()}
     return render_answer(
         "admin/membership.html", data, chosen=status, several=several, statuses=list(SubscriptionStatus)
     )

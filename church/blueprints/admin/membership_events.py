@@ -7,7 +7,7 @@ import json
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
+from church.blueprints.admin.list_filters import read_choice, read_place
 from church.errors import ConflictError, UnavailableError
 from church.models.base import utc_now
 from church.models.billing import EventState
@@ -24,8 +24,8 @@ from church.web.route_access import ADMINS, allow
 def membership_events() -> Response:
     """List the events, newest first; optionally those in one state."""
     state = read_choice(EventState, "state")
-    events = make_list_page(billing.list_events(state=state, before_id=read_number("before"), limit=PAGE_SIZE + 1))
-    data = {"events": events, "counts": billing.count_events()}
+    events = billing.list_events(state=state, place=read_place())
+    data = {"events": events.as_data(), "counts": billing.count_events()}
     return render_answer("admin/membership_events.html", data, state=state, states=list(EventState), now=utc_now())
 
 

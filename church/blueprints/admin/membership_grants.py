@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
+from church.blueprints.admin.list_filters import read_choice, read_place
 from church.blueprints.admin.member_page import GRANT_FIELDS, is_own_account, show_member
 from church.errors import ConflictError, FieldErrors
 from church.services import billing
@@ -26,8 +26,8 @@ _MOST = 400  # characters read of a field; the service checks the real limit
 def membership_grants() -> Response:
     """List the grants, newest first; optionally those in one state."""
     state = read_choice(GrantState, "state")
-    grants = make_list_page(billing.list_grants(state=state, before_id=read_number("before"), limit=PAGE_SIZE + 1))
-    data = {"grants": grants, "counts": billing.count_grants()}
+    grants = billing.list_grants(state=state, place=read_place())
+    data = {"grants": grants.as_data(), "counts": billing.count_grants()}
     return render_answer("admin/membership_grants.html", data, state=state, states=list(GrantState))
 
 

@@ -8,7 +8,7 @@ from itertools import chain
 from flask import Flask, Response, current_app
 
 from church.blueprints.admin.area import bp, render_answer
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_number, read_text
+from church.blueprints.admin.list_filters import read_place, read_text
 from church.models.base import utc_now
 from church.services import billing, money
 from church.web.rate_limits import limited
@@ -23,10 +23,8 @@ _MONTHS = 24
 def membership_ledger() -> Response:
     """List the entries, newest first, optionally in one currency or of one member. Totals cover the whole ledger."""
     currency, ref = read_text("currency"), read_text("member")
-    entries = billing.list_ledger_entries(
-        before_id=read_number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE_SIZE + 1
-    )  # fmt: skip
-    data = {"entries": make_list_page(entries), "totals": billing.list_totals(), "months": billing.list_months(_MONTHS)}
+    entries = billing.list_ledger_entries(currency=currency or None, user_ref=ref or None, place=read_place())
+    data = {"entries": entries.as_data(), "totals": billing.list_totals(), "months": billing.list_months(_MONTHS)}
     return render_answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.format_amount)
 
 

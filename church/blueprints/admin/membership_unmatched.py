@@ -5,8 +5,9 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer
-from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
+from church.blueprints.admin.list_filters import read_choice, read_place
 from church.blueprints.admin.member_page import is_own_account
+from church.database.paging import Place
 from church.errors import ConflictError, FieldErrors
 from church.services import billing
 from church.services.billing import PaymentState
@@ -25,7 +26,7 @@ _MOST = 254  # characters of an email address
 @limited("page")
 def membership_unmatched() -> Response:
     """List the payments, newest first; optionally those in one state."""
-    return _show_list(read_choice(PaymentState, "state"), read_number("before"))
+    return _show_list(read_choice(PaymentState, "state"), read_place())
 
 
 @bp.post("/membership/unmatched/<int(max=9223372036854775807):payment_id>/assign")
@@ -62,12 +63,12 @@ def _show_failed(payment_id: int, sent: Fields, error: FieldErrors | ConflictErr
     """Show the list from the payment on, with its form open and the error at its field."""
     errors = error.errors if isinstance(error, FieldErrors) else {}
     form = {"failed": payment_id, "errors": errors, "values": sent.shown("member")}
-    return _show_list(None, payment_id + 1, error.status, problem=None if errors else str(error), **form)
+    return _show_list(None, Place(before=payment_id + 1), error.status, problem=None if errors else str(error), **form)
 
 
-def _show_list(state: PaymentState | None, before: int | None, status: int = 200, **form: object) -> Response:
-    payments = make_list_page(billing.list_unmatched(state=state, before_id=before, limit=PAGE_SIZE + 1))
-    data = {"payments": payments, "counts": billing.count_unmatched()}
+def _show_list(state: PaymentState | None, place: Place, status: int = 200, **form: object) -> Response:
+    payments = billing.list_unmatched(state=state, place=place)
+    data = {"payments": payments.as_data(), "counts": billing.count_unmatched()}
     page = {"errors": {}, "values": {}, "problem": None, "failed": None, **form}
     return render_answer(
         "admin/membership_unmatched.html", data, status, state=state, states=list(PaymentState), **page

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, url_for
 
 from church.blueprints.admin.area import bp, render_answer, section
-from church.blueprints.admin.list_filters import read_choice, read_text
+from church.blueprints.admin.list_filters import read_choice, read_place
 from church.errors import FieldErrors
 from church.models.videos import VideoState
 from church.services import videos as library
@@ -20,7 +20,6 @@ from church.web.rate_limits import limited
 from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
-PAGE_SIZE = 50
 _MOST = 20_000  # characters read of a field; the service checks the real limit
 LEVELS = ((Access.PUBLIC, "everyone"), (Access.MEMBERS, "members"), (Access.PREMIUM, "subscribers"))
 _FIELDS = ("title", "access", "description")
@@ -33,10 +32,9 @@ _FIELDS = ("title", "access", "description")
 def videos() -> Response:
     """List the videos, newest first, optionally those in one state. The JSON includes the progress of imports."""
     state = read_choice(VideoState, "state")
-    rows = library.list_for_admin(state=state, before_ref=read_text("before") or None, limit=PAGE_SIZE + 1)
-    older = rows[PAGE_SIZE - 1].ref if len(rows) > PAGE_SIZE else None
-    data = {"videos": [video_as_data(row) for row in rows[:PAGE_SIZE]], "older": older}
-    return render_answer("admin/videos.html", data, rows=rows[:PAGE_SIZE], state=state, states=list(VideoState))
+    found = library.list_for_admin(state, read_place())
+    data = {"videos": [video_as_data(row) for row in found], "older": found.older, "newer": found.newer}
+    return render_answer("admin/videos.html", data, page=found.as_data(), state=state, states=list(VideoState))
 
 
 @bp.get("/videos/<ref>")

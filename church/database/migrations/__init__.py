@@ -16,6 +16,7 @@ from sqlalchemy import Connection, inspect, text
 
 from church.config import Settings, refuse_new_site_without_https
 from church.database.engines import make_upkeep_engine, sqlite_path
+from church.database.member_index import ensure_index
 from church.lib.files import make_private
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def migrate(settings: Settings, revision: str = "head") -> None:
         if current_revision(connection) is None:
             refuse_new_site_without_https(settings)
         command.upgrade(alembic_config(connection), revision)
+        if current_revision(connection) == head_revision():
+            ensure_index(connection)
 
 
 def downgrade(settings: Settings, revision: str) -> None:

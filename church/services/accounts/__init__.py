@@ -15,7 +15,13 @@ from church.services.accounts.failed_sign_ins import (
     make_throttled_error,
 )
 from church.services.accounts.find_account import find_by_address, list_accounts_with_same_address
-from church.services.accounts.member_list import MemberState, MemberView, UnknownMemberError
+from church.services.accounts.member_list import (
+    MemberFilters,
+    MemberPlace,
+    MemberState,
+    MemberView,
+    UnknownMemberError,
+)
 from church.services.accounts.members import (
     create_account,
     disable_account,
@@ -54,6 +60,8 @@ __all__ = [
     "MAX_PASSWORD_LENGTH",
     "WRONG_PASSWORD",
     "CredentialsError",
+    "MemberFilters",
+    "MemberPlace",
     "MemberState",
     "MemberView",
     "ThrottledError",

@@ -1,23 +1,24 @@
-"""List and search accounts for admins, and decide each account's state."""
+"""List accounts for admins, and decide each account's state."""
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, literal_column, select
 from sqlalchemy.orm import Session
 
+from church.database.kept_sums import SumName, read_sums
+from church.database.paging import PAGE_SIZE, Place, find_day, make_page
 from church.errors import NotFoundError
-from church.lib.email_addresses import make_key
+from church.models import Subscription
 from church.models.accounts import Role, User
 from church.models.base import plain
+from church.models.billing import CURRENT_ONLY, CURRENT_STATUSES
+from church.services.accounts import member_search
 
-PAGE_SIZE = 50
 MAX_QUERY_LENGTH = 100  # characters
-MAX_PAGE = 100_000
 
 
 class UnknownMemberError(NotFoundError):
@@ -98,56 +99,88 @@ def view_of(user: User) -> MemberView:
     )
 
 
-# -- search -----------------------------------------------------------------------------------------------------------
+# -- the list ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MemberFilters:
+    """Which accounts to list; all that are not deleted without a ``state``."""
+
+    query: str = ""
+    """A part of a name or an address, or the start of a ref."""
+    role: Role | None = None
+    state: MemberState | None = None
+    subscriber: bool = False
+    """Only members who have a subscription now."""
+
+
+@dataclass(frozen=True)
+class MemberPlace:
+    """Where a page of the list begins: before or after an account, named by its ref, or with those of a day."""
+
+    before: str | None = None
+    after: str | None = None
+    day: date | None = None
+    size: int = PAGE_SIZE
+
+
+ALL, NEWEST = MemberFilters(), MemberPlace()
 
 
 @dataclass(frozen=True)
 class MemberPage:
-    """One page of accounts, newest first; ``page`` counts from 1 and is never past the last."""
+    """One page of accounts, newest first. ``older`` and ``newer`` are the refs by which the pages around it are found.
+
+    ``beginnings`` is whether accounts with the words inside of name or address may be missing: among many accounts,
+    short words are found at the beginning, and all words where the database lacks an index of parts.
+    """
 
     members: list[MemberView]
-    total: int
-    page: int
-    pages: int
+    older: str | None
+    newer: str | None
+    beginnings: bool = False
 
 
-def find_members(session: Session, query: str, role: Role | None, state: MemberState | None, page: int) -> MemberPage:
-    """Find the accounts that match all filters. Without a state, deleted accounts are left out."""
-    conditions = _conditions(plain(query.strip())[:MAX_QUERY_LENGTH], role, state)
-    total = session.scalar(select(func.count()).select_from(User).where(*conditions)) or 0
-    pages = max(1, -(-total // PAGE_SIZE))
-    page = min(max(1, page), pages, MAX_PAGE)
-    rows = (
-        select(User)
-        .where(*conditions)
-        .order_by(User.created_at.desc(), User.id.desc())
-        .limit(PAGE_SIZE)
-        .offset((page - 1) * PAGE_SIZE)
+def find_members(session: Session, filters: MemberFilters, place: MemberPlace) -> MemberPage:
+    """Find the accounts that match all filters."""
+    rare = _has_few_subscribers(session) if filters.subscriber else None
+    query = plain(filters.query.strip())[:MAX_QUERY_LENGTH]
+    search = member_search.MemberSearch(session, _conditions(filters, few=bool(rare)), query, rare=rare)
+    found = make_page(search.find, _place_of(session, place))
+    users = {user.id: user for user in session.scalars(select(User).where(User.id.in_(found)))}
+    refs = [users[user_id].ref for user_id in found]
+    return MemberPage(
+        [view_of(users[user_id]) for user_id in found],
+        refs[-1] if found.older is not None else None,
+        (refs[0] if refs else place.before) if found.newer is not None else None,
+        search.beginnings,
     )
-    return MemberPage([view_of(user) for user in session.scalars(rows)], total, page, pages)
 
 
-def _conditions(query: str, role: Role | None, state: MemberState | None) -> list[ColumnElement[bool]]:
-    conditions = [state_condition(state) if state is not None else User.deleted_at.is_(None)]
-    if role is not None:
-        conditions.append(User.role == role.value)
-    if query:
-        conditions.append(_matches(query))
+def _place_of(session: Session, place: MemberPlace) -> Place:
+    """Look up the accounts at which the page begins. One that does not exist counts as none."""
+    if place.day is not None:
+        return Place(before=find_day(session, User.id, User.created_at, place.day), size=place.size)
+    before, after = (
+        session.scalar(select(User.id).where(User.ref == ref)) if ref else None for ref in (place.before, place.after)
+    )
+    return Place(before=before, after=after, size=place.size)
+
+
+def _has_few_subscribers(session: Session) -> bool:
+    sums = read_sums(session, SumName.SUBSCRIPTIONS)
+    current = (total.count for key, total in sums.items() if key.partition("/")[0] in CURRENT_STATUSES)
+    return sum(current) <= member_search.WALKED
+
+
+def _conditions(filters: MemberFilters, *, few: bool) -> list[ColumnElement[bool]]:
+    """The SQL conditions. ``few`` subscribers are listed first; among many, each account is looked up."""
+    conditions = [state_condition(filters.state) if filters.state is not None else User.deleted_at.is_(None)]
+    if filters.role is not None:
+        # As text and not as a parameter, which SQLite can't match with the partial index.
+        conditions.append(User.role == literal_column(f"'{filters.role.value}'"))
+    if filters.subscriber:
+        current = select(Subscription.user_id).where(CURRENT_ONLY)
+        theirs = exists().where(Subscription.user_id == User.id, CURRENT_ONLY)
+        conditions.append(User.id.in_(current) if few else theirs)
     return conditions
-
-
-def _matches(query: str) -> ColumnElement[bool]:
-    """Match a part of a name or an address, or the start of a ref; % and _ are ordinary characters.
-
-    SQLite ignores case for ASCII only, so names are also searched in lower, upper and title case. A domain is found as
-    it is shown (``bücher``) and as it is sent (``xn--bcher-kva``).
-    """
-    query = unicodedata.normalize("NFC", query)
-    spellings = {query, query.lower(), query.upper(), query.title()}
-    keys = {query.lower(), make_key(query)}
-    return or_(
-        *(User.email_key.contains(key, autoescape=True) for key in sorted(keys)),
-        User.email.icontains(query, autoescape=True),
-        User.ref.startswith(query.lower(), autoescape=True),
-        *(User.name.icontains(spelling, autoescape=True) for spelling in sorted(spellings)),
-    )

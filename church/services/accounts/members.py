@@ -15,13 +15,24 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from church import telemetry
+from church.database.paging import Place
 from church.errors import ConflictError
 from church.extensions import db
 from church.models.accounts import Purpose, Role, User
 from church.models.base import utc_now
 from church.services import audit, sessions
 from church.services.accounts import find_account, member_list, validation
-from church.services.accounts.member_list import MemberPage, MemberState, MemberView, UnknownMemberError, view_of
+from church.services.accounts.member_list import (
+    ALL,
+    NEWEST,
+    MemberFilters,
+    MemberPage,
+    MemberPlace,
+    MemberState,
+    MemberView,
+    UnknownMemberError,
+    view_of,
+)
 from church.services.audit import Actor, AuditView
 from church.services.sessions import DeviceView
 
@@ -29,7 +40,9 @@ log = logging.getLogger("church.members")
 
 __all__ = [
     "MemberDetails",
+    "MemberFilters",
     "MemberPage",
+    "MemberPlace",
     "MemberState",
     "MemberView",
     "UnknownMemberError",
@@ -50,7 +63,7 @@ LAST_ADMIN = (
 OWN_ACCOUNT = (
     "This is your own account. You would lose the admin area at once. Tick the box to confirm, or ask another admin."
 )
-_HISTORY = 10  # audit entries shown with an account
+_HISTORY = Place(size=10)  # audit entries shown with an account
 
 
 @dataclass(frozen=True)
@@ -62,12 +75,10 @@ class MemberDetails:
     history: list[AuditView]
 
 
-def search_accounts(
-    query: str = "", role: Role | None = None, state: MemberState | None = None, page: int = 1
-) -> MemberPage:
+def search_accounts(filters: MemberFilters = ALL, place: MemberPlace = NEWEST) -> MemberPage:
     """Find accounts by a part of their name or address, or the start of their ref; newest first, 50 a page."""
     with db.read() as session:
-        return member_list.find_members(session, query, role, state, page)
+        return member_list.find_members(session, filters, place)
 
 
 def load_member(ref: str) -> MemberView:
@@ -81,7 +92,7 @@ def load_account_details(ref: str) -> MemberDetails:
     with db.read() as session:
         user = _user_of(session, ref)
     return MemberDetails(
-        view_of(user), sessions.list_devices(user.id, None), audit.list_entries(subject_ref=ref, limit=_HISTORY)
+        view_of(user), sessions.list_devices(user.id, None), audit.list_entries(subject_ref=ref, place=_HISTORY)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from church.services.admin_overview.retry_failed import list_audited_actions, retry_email, retry_job
+from church.services.admin_overview.retry_failed import retry_email, retry_job
 from church.services.admin_overview.site_overview import read_overview
 
-__all__ = ["list_audited_actions", "read_overview", "retry_email", "retry_job"]
+__all__ = ["read_overview", "retry_email", "retry_job"]

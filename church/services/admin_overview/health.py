@@ -17,7 +17,7 @@ from church.config import Settings
 from church.database.engines import is_sqlite
 from church.extensions import db, store
 from church.services.admin_overview.content import ContentState
-from church.services.admin_overview.counts import WorkCounts
+from church.services.admin_overview.counts import MOST_WORK, WorkCounts
 from church.services.billing import PaymentFacts, check_payments
 
 LATE_AFTER = timedelta(minutes=1)
@@ -84,10 +84,14 @@ def _work(work: WorkCounts | None) -> Iterator[PartHealth]:
         yield PartHealth("Background work", Verdict.FAIL, "The database with its queue is not responding.")
         return
     yield _worker(work)
-    queued = f"{work.pending} waiting, {work.running} running, {work.dead} dead."
+    queued = f"{_many(work.pending)} waiting, {_many(work.running)} running, {_many(work.dead)} dead."
     yield PartHealth("Jobs", Verdict.WARN if work.dead else Verdict.OK, queued)
-    mails = f"{work.mails_pending} waiting, {work.mails_failed} failed."
+    mails = f"{_many(work.mails_pending)} waiting, {_many(work.mails_failed)} failed."
     yield PartHealth("Emails", Verdict.WARN if work.mails_failed else Verdict.OK, mails)
+
+
+def _many(count: int) -> str:
+    return f"more than {MOST_WORK:,}" if count > MOST_WORK else f"{count:,}"
 
 
 def _worker(work: WorkCounts) -> PartHealth:

@@ -1,13 +1,10 @@
-"""Retry dead jobs and failed emails for an admin, and list the actions that the audit log contains."""
+"""Retry dead jobs and failed emails for an admin."""
 
 from __future__ import annotations
-
-from sqlalchemy import select
 
 from church.errors import ConflictError
 from church.extensions import db
 from church.jobs import queue as jobs_queue
-from church.models.accounts import AuditEntry
 from church.services import audit, email
 from church.services.audit import Actor
 
@@ -26,9 +23,3 @@ def retry_email(mail_id: int, actor: Actor) -> None:
         if not email.retry_email(session, mail_id):
             raise ConflictError(f"Email {mail_id} has not failed, or no longer exists.")
         audit.record_by(session, "mail.retried", actor, mail=mail_id)
-
-
-def list_audited_actions() -> list[str]:
-    """List the actions that the audit log contains, by name."""
-    with db.read() as session:
-        return list(session.scalars(select(AuditEntry.action).distinct().order_by(AuditEntry.action)))

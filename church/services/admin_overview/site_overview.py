@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SiteOverview:
-    """The first page of the admin area. ``members`` and ``signed_in`` are None while the database is down."""
+    """The first page of the admin area. What comes from the database is None while that is down."""
 
     version: str
     commit: str
@@ -34,6 +34,7 @@ class SiteOverview:
     parts: list[PartHealth]
     members: MemberCounts | None
     signed_in: int | None
+    open_reports: int | None
     content: ContentState
     reports: PageReportLists
     errors: ErrorLog
@@ -51,6 +52,7 @@ def read_overview(settings: Settings) -> SiteOverview:
         parts=[*health.check_parts(settings, work, payments), health.judge_content(content)],
         members=members,
         signed_in=signed_in,
+        open_reports=work.open_reports if work is not None else None,
         content=content,
         reports=list_page_reports(),
         errors=list_last_errors(settings.log_dir / "error.log"),

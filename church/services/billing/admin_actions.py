@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +13,12 @@ from typing import Any
 from sqlalchemy import func, select
 
 from church.database.kept_sums import SumName, read_sums
-from church.database.paging import newest_first
+from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.errors import ConflictError, NotFoundError, UnavailableError
 from church.extensions import db
 from church.models import StripeEvent, Subscription, User
 from church.models.base import plain, utc_now
-from church.models.billing import CURRENT_STATUSES, ENDED_STATUSES
+from church.models.billing import CURRENT_ONLY, CURRENT_STATUSES, ENDED_STATUSES
 from church.services import audit, money
 from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor
@@ -82,24 +83,19 @@ def list_subscriptions(
     status: str | None = None,
     user_ref: str | None = None,
     several: bool = False,
-    before_id: int | None = None,
-    limit: int = 50,
-) -> list[SubscriptionView]:
-    """List subscriptions, newest first; ``before_id`` is the last id of the page before.
-
-    ``several`` are the current ones of members who have more than one.
-    """
+    place: Place = NEWEST,
+) -> ListPage[SubscriptionView]:
+    """List subscriptions, newest first; ``several`` are the current ones of members who have more than one."""
     query = select(Subscription, User.ref, User.name).join(User, User.id == Subscription.user_id)
     if status is not None:
         query = query.where(Subscription.status == status)
     if user_ref is not None:
         query = query.where(User.ref == user_ref)
     if several:
-        current = Subscription.status.in_(CURRENT_STATUSES)
-        query = query.where(current, Subscription.user_id.in_(members_paying_twice()))
+        query = query.where(CURRENT_ONLY, Subscription.user_id.in_(members_paying_twice()))
     with db.read() as session:
-        found = session.execute(newest_first(query, Subscription.id, before_id, limit)).all()
-    return [_subscription_view(row, ref, name) for row, ref, name in found]
+        found = fetch_page(session, query, Subscription.id, Subscription.created_at, place)
+    return found.convert(lambda row: _subscription_view(*row))
 
 
 def read_member_billing(ref: str) -> MemberBilling:
@@ -132,10 +128,13 @@ def end_subscription(ref: str, stripe_id: str, actor: Actor) -> datetime | None:
 
 
 def count_subscriptions() -> dict[str, int]:
-    """Count the subscriptions in each status."""
-    query = select(Subscription.status, func.count()).group_by(Subscription.status)
+    """Count the subscriptions in each status; the database keeps these counts."""
     with db.read() as session:
-        return {row[0]: row[1] for row in session.execute(query)}
+        sums = read_sums(session, SumName.SUBSCRIPTIONS)
+    counts: Counter[str] = Counter()
+    for key, total in sums.items():
+        counts[key.partition("/")[0]] += total.count
+    return dict(counts)
 
 
 def count_active_subscriptions() -> list[tuple[str, str, int]]:
@@ -194,17 +193,17 @@ class EventView:
 
 
 def list_events(
-    *, state: str | None = None, event_type: str | None = None, before_id: int | None = None, limit: int = 50
-) -> list[EventView]:
-    """List webhook events, newest first; ``before_id`` is the last id of the page before."""
+    *, state: str | None = None, event_type: str | None = None, place: Place = NEWEST
+) -> ListPage[EventView]:
+    """List webhook events, newest first."""
     query = select(StripeEvent)
     if state is not None:
         query = query.where(StripeEvent.state == state)
     if event_type is not None:
         query = query.where(StripeEvent.type == event_type)
     with db.read() as session:
-        found = session.scalars(newest_first(query, StripeEvent.id, before_id, limit)).all()
-    return [_event_view(row, None) for row in found]
+        found = fetch_page(session, query, StripeEvent.id, StripeEvent.received_at, place)
+    return found.convert(lambda row: _event_view(row[0], None))
 
 
 def count_events() -> dict[str, int]:

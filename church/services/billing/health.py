@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from church.config import Settings
 from church.database import database_now
 from church.models import Product, StripeEvent, Subscription
-from church.models.billing import CURRENT_STATUSES, EventState
+from church.models.billing import CURRENT_ONLY, EventState
 from church.services.billing.unmatched_payments import count_open_unmatched
 
 LATELY = timedelta(days=1)
@@ -58,8 +58,7 @@ def read_payment_facts(session: Session) -> PaymentFacts:
 
 def members_paying_twice() -> Select[Any]:
     """Select the ids of accounts with more than one current subscription."""
-    current = Subscription.status.in_(CURRENT_STATUSES)
-    return select(Subscription.user_id).where(current).group_by(Subscription.user_id).having(func.count() > 1)
+    return select(Subscription.user_id).where(CURRENT_ONLY).group_by(Subscription.user_id).having(func.count() > 1)
 
 
 def check_payments(settings: Settings, facts: PaymentFacts) -> PaymentHealth:

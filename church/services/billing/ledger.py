@@ -12,13 +12,13 @@ from operator import itemgetter
 
 from sqlalchemy import select
 
-from church.database.paging import newest_first
+from church.database.paging import LARGEST_PAGE, NEWEST, ListPage, Place, fetch_page
 from church.extensions import db
 from church.models import LedgerEntry, User
 from church.services import money
 from church.services.billing.ledger_sums import LedgerSum, read_monthly_sums, sum_kinds
 
-_BATCH = 200
+_BATCH = LARGEST_PAGE
 _COLUMNS = (
     "entry", "occurred_at", "member", "kind", "amount", "currency", "minor_units", "source", "invoice",
 )  # fmt: skip
@@ -59,17 +59,17 @@ class MonthTotal:
 
 
 def list_ledger_entries(
-    *, before_id: int | None = None, currency: str | None = None, user_ref: str | None = None, limit: int = 50
-) -> list[EntryView]:
-    """List entries, newest first; ``before_id`` is the last id of the page before."""
+    *, currency: str | None = None, user_ref: str | None = None, place: Place = NEWEST
+) -> ListPage[EntryView]:
+    """List entries, newest first, optionally in one currency or of one member."""
     query = select(LedgerEntry, User.ref, User.name).join(User, User.id == LedgerEntry.user_id)
     if currency is not None:
         query = query.where(LedgerEntry.currency == currency)
     if user_ref is not None:
         query = query.where(User.ref == user_ref)
     with db.read() as session:
-        found = session.execute(newest_first(query, LedgerEntry.id, before_id, limit)).all()
-    return [_view(row, ref, name) for row, ref, name in found]
+        found = fetch_page(session, query, LedgerEntry.id, LedgerEntry.occurred_at, place)
+    return found.convert(lambda row: _view(*row))
 
 
 def _view(row: LedgerEntry, user_ref: str, user_name: str) -> EntryView:
@@ -98,10 +98,12 @@ def _month_total(month: str, currency: str, sums: Sequence[LedgerSum]) -> MonthT
 def export_ledger(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:
     """Yield the ledger as CSV (RFC 4180) in pieces, newest entry first; amounts in major and in minor units."""
     yield _csv([_COLUMNS])
-    before: int | None = None
-    while found := list_ledger_entries(before_id=before, currency=currency, user_ref=user_ref, limit=_BATCH):
-        yield _csv(_csv_row(entry) for entry in found)
-        before = found[-1].id
+    place: Place | None = Place(size=_BATCH)
+    while place is not None:
+        found = list_ledger_entries(currency=currency, user_ref=user_ref, place=place)
+        if found:
+            yield _csv(_csv_row(entry) for entry in found)
+        place = Place(before=found.older, size=_BATCH) if found.older is not None else None
 
 
 def _csv_row(entry: EntryView) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ from church import jobs
 from church.config import current_settings
 from church.database import database_now
 from church.database.batches import delete_in_batches, find_in_batches
-from church.database.paging import newest_first
+from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.database.upsert import add_once, count_rows
 from church.errors import ConflictError, FieldErrors, NotFoundError, UnavailableError
 from church.extensions import db
@@ -242,16 +242,14 @@ _IN_STATE: dict[PaymentState, ColumnElement[bool]] = {
 }
 
 
-def list_unmatched(
-    *, state: PaymentState | None = None, before_id: int | None = None, limit: int = 50
-) -> list[UnmatchedView]:
-    """List payments without a member, newest first; ``before_id`` is the last id of the page before."""
+def list_unmatched(*, state: PaymentState | None = None, place: Place = NEWEST) -> ListPage[UnmatchedView]:
+    """List payments without a member, newest first."""
     query = select(UnmatchedPayment)
     if state is not None:
         query = query.where(_IN_STATE[state])
     with db.read() as session:
-        found = session.scalars(newest_first(query, UnmatchedPayment.id, before_id, limit)).all()
-    return [_view(row) for row in found]
+        found = fetch_page(session, query, UnmatchedPayment.id, UnmatchedPayment.created_at, place)
+    return found.convert(lambda row: _view(row[0]))
 
 
 def count_unmatched() -> dict[PaymentState, int]:

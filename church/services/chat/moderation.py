@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from church.database.paging import newest_first
+from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.database.upsert import insert_or_ignore
 from church.errors import NotFoundError
 from church.extensions import db
@@ -97,7 +97,7 @@ def report_message(signed_in: SignedIn, room: str, number: int, reason: str = ""
     log.info("message reported", extra={"event": "chat.reported", "room": room, "number": number})
 
 
-def list_reports(*, settled: bool = False, before_id: int | None = None, limit: int = 50) -> list[ReportView]:
+def list_reports(*, settled: bool = False, place: Place = NEWEST) -> ListPage[ReportView]:
     """List open reports, or the closed ones; newest first."""
     author, reporter = aliased(User), aliased(User)
     query = (
@@ -108,13 +108,12 @@ def list_reports(*, settled: bool = False, before_id: int | None = None, limit: 
         .join(reporter, reporter.id == ChatReport.user_id)
         .where(ChatReport.settled_at.is_not(None) if settled else ChatReport.settled_at.is_(None))
     )
-    query = newest_first(query, ChatReport.id, before_id, limit)
     with db.read() as session:
-        return [_view(*row) for row in session.execute(query)]
+        return fetch_page(session, query, ChatReport.id, ChatReport.created_at, place).convert(lambda row: _view(*row))
 
 
 def count_open_reports() -> int:
-    """Count open reports."""
+    """Count open reports, by an index."""
     with db.read() as session:
         return session.scalar(select(func.count()).where(ChatReport.settled_at.is_(None))) or 0
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.errors import ConflictError, FieldErrors, NotFoundError
 from church.extensions import db
 from church.models import ChatRoom, ChatSanction, User
@@ -81,7 +82,7 @@ def lift_sanction(sanction_id: int, actor: Actor) -> str:
     return user.ref
 
 
-def list_sanctions(user_ref: str | None = None) -> list[SanctionView]:
+def list_sanctions(user_ref: str | None = None, place: Place = NEWEST) -> ListPage[SanctionView]:
     """List the sanctions in force, newest first; with ``user_ref`` only that member's."""
     member, giver = aliased(User), aliased(User)
     query = (
@@ -90,12 +91,12 @@ def list_sanctions(user_ref: str | None = None) -> list[SanctionView]:
         .outerjoin(giver, giver.id == ChatSanction.given_by)
         .outerjoin(ChatRoom, ChatRoom.id == ChatSanction.room_id)
         .where(*in_force_conditions(utc_now()))
-        .order_by(ChatSanction.id.desc())
     )
     if user_ref is not None:
         query = query.where(member.ref == user_ref)
     with db.read() as session:
-        return [_view(*row) for row in session.execute(query)]
+        found = fetch_page(session, query, ChatSanction.id, ChatSanction.created_at, place)
+    return found.convert(lambda row: _view(*row))
 
 
 def _view(row: ChatSanction, room: str | None, member: User, giver: User | None) -> SanctionView:

@@ -14,7 +14,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from church import jobs
-from church.database.paging import newest_first
+from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.extensions import db
 from church.lib.email_addresses import make_key
 from church.models.accounts import Link, User
@@ -92,14 +92,13 @@ def queue_email(
     return True
 
 
-def list_recent_emails(state: str | None = None, before_id: int | None = None, limit: int = 50) -> list[MailView]:
-    """List the newest emails, optionally of one state; ``before_id`` is the last one of the page before."""
+def list_recent_emails(state: str | None = None, place: Place = NEWEST) -> ListPage[MailView]:
+    """List the emails, newest first, optionally of one state."""
     query = select(Mail, User.ref).outerjoin(User, User.id == Mail.user_id)
     if state is not None:
         query = query.where(Mail.state == state)
-    query = newest_first(query, Mail.id, before_id, limit)
     with db.read() as session:
-        return [_view(mail, ref) for mail, ref in session.execute(query)]
+        return fetch_page(session, query, Mail.id, Mail.created_at, place).convert(lambda row: _view(*row))
 
 
 def retry_email(session: Session, mail_id: int) -> bool:

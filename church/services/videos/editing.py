@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from church import jobs
 from church.config import current_settings
+from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Caption, Rendition, Video, WatchPosition
@@ -33,15 +34,15 @@ _MAX_ATTEMPTS = 5
 log = logging.getLogger("church.videos")
 
 
-def list_for_admin(state: VideoState | None = None, before_ref: str | None = None, limit: int = 50) -> list[AdminVideo]:
-    """List videos for admins, newest first: those of one ``state``, or those older than ``before_ref``."""
-    query = select(Video).order_by(Video.id.desc()).limit(max(1, min(limit, 200)))
+def list_for_admin(state: VideoState | None = None, place: Place = NEWEST) -> ListPage[AdminVideo]:
+    """List videos for admins, newest first, optionally those of one state."""
+    query = select(Video)
     if state is not None:
         query = query.where(Video.state == state.value)
-    if before_ref is not None:
-        query = query.where(Video.id < select(Video.id).where(Video.ref == before_ref).scalar_subquery())
     with db.read() as session:
-        return queries.make_admin_views(session, current_settings(), session.scalars(query).all())
+        found = fetch_page(session, query, Video.id, Video.created_at, place)
+        views = queries.make_admin_views(session, current_settings(), [row[0] for row in found])
+    return ListPage(views, found.older, found.newer)
 
 
 def load_for_admin(ref: str) -> AdminVideo:

@@ -13,13 +13,14 @@ from sqlalchemy import update
 
 from church.cli import church
 from church.config import current_settings
+from church.database.paging import Place
 from church.extensions import db
 from church.models import User
 from church.models.accounts import Purpose
 from church.models.base import utc_now
 from church.server.announce import describe_outbox
 from church.services import audit, email_links
-from church.services.accounts import members, validation
+from church.services.accounts import MemberFilters, members, validation
 from church.services.email import queue
 from tests.support.helpers import with_settings
 
@@ -38,7 +39,7 @@ def run(app: Flask) -> Iterator[Run]:
 
 
 def ada() -> members.MemberView:
-    (found,) = members.search_accounts(ADA).members
+    (found,) = members.search_accounts(MemberFilters(ADA)).members
     return found
 
 
@@ -75,7 +76,7 @@ def test_create_admin_prints_the_role(run: Run) -> None:
 def test_create_invalid_address_or_name_is_refused(run: Run) -> None:
     assert "valid email address" in refused(run("create", "ada"))
     assert "A name can have at most 80 characters" in refused(run("create", ADA, "--name", "x" * 81))
-    assert members.search_accounts(ADA).total == 0
+    assert members.search_accounts(MemberFilters(ADA)).members == []
 
 
 def test_create_address_that_the_mail_server_cannot_reach_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +98,7 @@ def test_promote_and_demote_change_the_role(run: Run, by_ref: bool) -> None:
     assert ada().role == "admin"
     assert run("demote", who).output == "Ada is no longer an admin.\n"
     assert ada().role == "member"
-    assert [entry.action for entry in audit.list_entries(limit=2)] == ["member.demoted", "member.promoted"]
+    assert [entry.action for entry in audit.list_entries(place=Place(size=2))] == ["member.demoted", "member.promoted"]
 
 
 def test_disable_and_enable_change_the_state(run: Run) -> None:
@@ -122,7 +123,7 @@ def test_reset_emails_a_link(run: Run) -> None:
     with db.write() as session:
         session.execute(update(User).values(password_hash="x"))
     assert "outbox" in run("reset", ADA).output
-    assert [mail.template for mail in queue.list_recent_emails(limit=1)] == ["reset"]
+    assert [mail.template for mail in queue.list_recent_emails(place=Place(size=1))] == ["reset"]
     assert "disabled" in (run("disable", ADA) and refused(run("reset", ADA)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from church import jobs
+from church.database.paging import Place
 from church.extensions import db
 from church.jobs import listing
 from church.models.jobs import Job, JobState
@@ -22,7 +23,7 @@ def test_list_is_newest_first_page_by_page_and_by_state(app: Flask) -> None:
         add(state)
     with db.read() as session:
         assert [job.id for job in listing.list_jobs(session)] == [4, 3, 2, 1]
-        assert [job.id for job in listing.list_jobs(session, limit=2, before_id=4)] == [3, 2]
+        assert [job.id for job in listing.list_jobs(session, place=Place(before=4, size=2))] == [3, 2]
         assert [job.id for job in listing.list_jobs(session, JobState.DEAD)] == [4, 3, 1]
 
 

@@ -7,6 +7,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from church import telemetry
+from church.database.paging import Place
 from church.extensions import db
 from church.models import AuditEntry, User
 from church.models.base import utc_now
@@ -71,10 +72,10 @@ def test_entry_has_the_request_id(at_work: Flask) -> None:
 
 def test_entries_come_newest_first_in_pages() -> None:
     for number in range(5):
-        record(f"job.retried{number}", Actor())
-    first = audit.list_entries(limit=2)
-    second = audit.list_entries(limit=2, before_id=first[-1].id)
-    assert [entry.action[-1] for entry in first + second] == ["4", "3", "2", "1"]
+        record("job.retried", Actor(), number=number)
+    first = audit.list_entries(place=Place(size=2))
+    second = audit.list_entries(place=Place(before=first[-1].id, size=2))
+    assert [entry.detail["number"] for entry in first + second] == [4, 3, 2, 1]
 
 
 def test_entries_of_one_action_or_about_one_account_are_found() -> None:
@@ -94,7 +95,7 @@ def test_entries_of_one_action_or_about_one_account_are_found() -> None:
 def test_length_of_a_page_is_bounded(limit: int, given: int) -> None:
     for _ in range(3):
         record("job.retried", Actor())
-    assert len(audit.list_entries(limit=limit)) == given
+    assert len(audit.list_entries(place=Place(size=limit))) == given
 
 
 def test_detail_is_stored_as_given() -> None:

@@ -1,4 +1,4 @@
-"""Sums of the ledger, of subscriptions and of deliveries, kept by triggers in the transaction that changes a row.
+"""Sums of the ledger, subscriptions, accounts and deliveries, kept by triggers in the transaction that changes a row.
 
 On PostgreSQL each statement adds rows of its own, so that no two transactions wait for each other, and a job adds them
 up. On SQLite, where one transaction writes at a time, there is one row for each key. The rows that are there are added
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0016"
-down_revision = "0014"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
@@ -53,6 +53,11 @@ def _bucket(column: str, bounds: tuple[int, ...]) -> str:
     return f"CASE WHEN {{row}}.{column} IS NULL THEN NULL {cases} ELSE '{len(bounds):02}' END"
 
 
+_ACCOUNT = (
+    "CASE WHEN {row}.deleted_at IS NOT NULL THEN 'deleted' WHEN {row}.disabled_at IS NOT NULL THEN 'disabled' "
+    "ELSE 'open' END || '/' || {row}.role || '/' || "
+    "CASE WHEN {row}.verified_at IS NULL THEN 'unconfirmed' ELSE 'confirmed' END"
+)
 _HOUR, _DAY = 3600, 86400
 _LEAD = (300, 900, _HOUR, 4 * _HOUR, 12 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY, 90 * _DAY)
 _REPAIR = (60, 300, 900, 1800, _HOUR, 2 * _HOUR, 4 * _HOUR, 12 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)
@@ -68,6 +73,8 @@ def _sums() -> tuple[_Sum, ...]:
             "{row}.amount",
             (),
         ),
+        _Sum("accounts", "users", _ACCOUNT, "0", ("role", "verified_at", "disabled_at", "deleted_at")),
+        _Sum("sign_ins", "sign_ins", "'all'", "0", ("user_id",)),
         _Sum("subscriptions", "subscriptions", "{row}.status || '/' || {row}.plan", "0", ("status", "plan")),
         _Sum(
             "lead_times",

@@ -38,8 +38,9 @@ def add_mails(count: int, _actor: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["members?role=root", "members?state=x", "members?page=-1", "members?page=²", "jobs?state=sent",
-              "mails?state=dead", "jobs?before=1e3", f"audit?before={'9' * 30}", "membership?status=root",
+    "query", ["members?role=root", "members?state=x", "members?day=2026-02-30", "audit?day=x", "jobs?after=²",
+              "jobs?state=sent",               "mails?state=dead", "jobs?before=1e3",
+              f"audit?before={'9' * 30}", "membership?status=root",
               "membership/events?state=dead", "membership/grants?state=x", "membership?before=-1",
               "membership/ledger?before=x", "live?state=dead"],
 )  # fmt: skip

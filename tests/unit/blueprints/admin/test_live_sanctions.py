@@ -47,7 +47,7 @@ def test_member_is_muted_for_a_day_and_the_mute_is_lifted(app: Flask, desk: Admi
 def test_ban_of_one_room_lasts_until_it_is_lifted(app: Flask, desk: AdminBrowser, ada: SignedIn) -> None:
     sent = {**SANCTION, "kind": "ban", "room": "public", "lasts": "lifted"}
     assert desk.tell("/admin/live/sanctions", {"member": ada.ref, **sent}).json["sanction"] == 1
-    (given,) = desk.data("/admin/live/sanctions")["sanctions"]
+    (given,) = desk.data("/admin/live/sanctions")["sanctions"]["rows"]
     assert (given["kind"], given["room"], given["until"]) == ("ban", "public", None)
     with pytest.raises(errors.BannedError):
         call_in_context(app, chat.load_page, ada, "public")

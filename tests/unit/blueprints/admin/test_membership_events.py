@@ -92,7 +92,7 @@ def test_event_is_replayed_by_form_and_by_json(shop: SiteWithFakeStripe, desk: A
     answer = desk.tell(f"{ROOT}/events/{number}/replay", {})
     assert answer.status_code == 200
     assert (answer.json["outcome"]["status"], answer.json["event"]["attempts"]) == ("processed", 3)  # type: ignore[index]
-    last = call_in_context(shop.app, audit.list_entries, limit=1)[0]
+    last = call_in_context(shop.app, audit.list_entries)[0]
     assert last.actor is not None
     assert (last.action, last.actor.ref) == ("webhook.replayed", desk.user.ref)
 

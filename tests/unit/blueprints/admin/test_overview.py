@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,11 @@ def test_overview_shows_parts_numbers_and_errors_escaped(desk: AdminBrowser, app
     assert "&lt;svg onload=x&gt;" in page
     assert "Shared store is not responding" in page
     found = desk.get("/admin/", **JSON).json["overview"]  # type: ignore[index]
-    assert found["members"] == {"members": 1, "verified": 1, "admins": 1, "disabled": 0, "new_7": 1, "new_30": 1}
+    assert found["members"] == {
+        "members": 1, "verified": 1, "admins": 1, "disabled": 0, "subscriptions": 0, "new_7": 1, "new_30": 1,
+    }  # fmt: skip
+    assert (found["signed_in"], found["open_reports"]) == (1, 0)
+    assert re.search(r'<a href="/admin/live">open chat reports</a></dt>\s*<dd>0</dd>', page)
     assert {"name": "Database", "verdict": "ok", "finding": "SQLite is responding."} in found["parts"]
     assert found["errors"]["records"][0]["message"] == "<svg onload=x>"
 

@@ -53,7 +53,7 @@ def test_invalid_video_is_shown_with_its_errors(app: Flask, admin: Browser) -> N
 
 
 def test_list_of_many_videos_is_paged(app: Flask, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("church.blueprints.admin.videos.PAGE_SIZE", 2)
+    monkeypatch.setattr("church.blueprints.admin.list_filters.PAGE_SIZE", 2)
     with app.app_context():
         for number in range(3):
             add_ready(f"film-{number}")
@@ -61,6 +61,7 @@ def test_list_of_many_videos_is_paged(app: Flask, admin: Browser, monkeypatch: p
     assert [one["slug"] for one in first["videos"]] == ["film-2", "film-1"]
     rest = admin.get(f"/admin/videos?before={first['older']}", headers=JSON).get_json()
     assert ([one["slug"] for one in rest["videos"]], rest["older"]) == (["film-0"], None)
+    assert admin.get(f"/admin/videos?after={rest['newer']}", headers=JSON).get_json() == first
 
 
 def test_unknown_video_is_not_found(admin: Browser) -> None:

@@ -12,8 +12,15 @@ from sqlalchemy import select
 from church.extensions import db
 from church.models.accounts import Role, User
 from church.services.accounts import member_list
-from church.services.accounts.member_list import MemberPage, MemberState, UnknownMemberError
+from church.services.accounts.member_list import (
+    MemberFilters,
+    MemberPage,
+    MemberPlace,
+    MemberState,
+    UnknownMemberError,
+)
 from tests.support.accounts_fixture import change_user
+from tests.support.billing_rows import add_customer, add_subscription
 from tests.support.people import add_user
 
 SOME_DAY = datetime(2026, 5, 3, 12, tzinfo=UTC)
@@ -40,9 +47,15 @@ def made(app: Flask, address: str, **changes: Any) -> User:
         return session.get_one(User, user.id)
 
 
-def found(query: str = "", role: Role | None = None, state: MemberState | None = None, page: int = 1) -> MemberPage:
+def found(
+    query: str = "",
+    role: Role | None = None,
+    state: MemberState | None = None,
+    place: MemberPlace = member_list.NEWEST,
+    **filters: Any,
+) -> MemberPage:
     with db.read() as session:
-        return member_list.find_members(session, query, role, state, page)
+        return member_list.find_members(session, MemberFilters(query, role, state, **filters), place)
 
 
 def names(query: str) -> list[str]:
@@ -85,17 +98,31 @@ def test_find_members_matches_name_address_and_start_of_the_ref(at_work: Flask) 
     assert names("a_a") == names(ada.ref[1:]) == []
 
 
-def test_find_members_pages_are_newest_first_and_never_past_the_last(
-    at_work: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(member_list, "PAGE_SIZE", 2)
-    for day in range(3):
-        made(at_work, f"{day}@church.example", name=str(day), created_at=SOME_DAY + timedelta(days=day))
-    first, last = found(page=1), found(page=99)
-    assert [view.name for view in first.members] == ["2", "1"]
-    assert ([view.name for view in last.members], last.page, last.pages, last.total) == (["0"], 2, 2, 3)
-    assert found(page=-1) == first
-    assert (found("nothing").pages, found("nothing").page) == (1, 1)
+def test_pages_are_named_by_refs_and_walked_both_ways(at_work: Flask) -> None:
+    refs = [made(at_work, f"{day}@church.example", created_at=SOME_DAY + timedelta(days=day)).ref for day in range(5)]
+    first = found(place=MemberPlace(size=2))
+    second = found(place=MemberPlace(before=first.older, size=2))
+    third = found(place=MemberPlace(before=second.older, size=2))
+    walked = [[view.ref for view in page.members] for page in (first, second, third)]
+    assert walked == [[refs[4], refs[3]], [refs[2], refs[1]], [refs[0]]]
+    assert (first.newer, third.older) == (None, None)
+    assert found(place=MemberPlace(after=third.newer, size=2)) == second
+    assert found(place=MemberPlace(after=second.newer, size=2)) == first
+    assert [view.ref for view in found(place=MemberPlace(day=(SOME_DAY + timedelta(days=1)).date())).members] == [
+        refs[1],
+        refs[0],
+    ]
+    assert found(place=MemberPlace(before="no such ref", size=2)) == first
+
+
+def test_subscribers_are_the_members_with_a_current_subscription(at_work: Flask) -> None:
+    ada, bob, _eve = (made(at_work, f"{name}@church.example", name=name) for name in ("ada", "bob", "eve"))
+    add_subscription(add_customer(ada.id), status="past_due")
+    add_subscription(add_customer(ada.id))
+    add_subscription(add_customer(bob.id), status="canceled")
+    assert [view.name for view in found(subscriber=True).members] == ["ada"]
+    assert [view.name for view in found("church", subscriber=True).members] == ["ada"]
+    assert found("bob", subscriber=True).members == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from church.database.paging import Place
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models.accounts import Role, User
@@ -46,7 +47,7 @@ def by(user: User) -> Actor:
 
 
 def last_entry() -> audit.AuditView:
-    return audit.list_entries(limit=1)[0]
+    return audit.list_entries(place=Place(size=1))[0]
 
 
 def role_of(token: str) -> str:
@@ -73,7 +74,7 @@ def test_create_makes_an_account_without_password_and_mails_a_link_for_one(at_wo
 def test_create_with_an_address_that_has_an_account_changes_nothing(at_work: Flask, ada: User) -> None:
     with pytest.raises(ConflictError, match="address already has an account"):
         members.create_account("ADA@church.example", "Another", Role.ADMIN, CONSOLE)
-    assert members.search_accounts().total == 1
+    assert len(members.search_accounts().members) == 1
     assert the_user("ada@church.example").role == "member"
     assert (audited(), mails()) == ([], [])
 
@@ -83,7 +84,7 @@ def test_create_invalid_address_or_name_is_a_field_error(at_work: Flask, email: 
     with pytest.raises(FieldErrors) as error:
         members.create_account(email, name, Role.MEMBER, CONSOLE)
     assert list(error.value.errors) == [field]
-    assert members.search_accounts().total == 0
+    assert members.search_accounts().members == []
 
 
 # -- roles ----------------------------------------------------------------------------------------------------------

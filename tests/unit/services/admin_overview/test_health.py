@@ -21,7 +21,7 @@ from church.services.admin_overview.health import Verdict
 from church.services.billing.health import PaymentFacts
 from tests.support.helpers import with_settings
 
-QUIET = WorkCounts(0, 0, 0, 0.0, datetime(2026, 5, 3, 12, tzinfo=UTC), (), 0, 0)
+QUIET = WorkCounts(0, 0, 0, 0.0, datetime(2026, 5, 3, 12, tzinfo=UTC), (), 0, 0, 0)
 NOTHING_PAID = PaymentFacts(failed=0, last_webhook=None, plans=0)
 
 

@@ -10,7 +10,7 @@ from church.errors import ConflictError
 from church.extensions import db
 from church.models.jobs import Job, Mail
 from church.services import email
-from church.services.admin_overview import list_audited_actions, retry_email, retry_job
+from church.services.admin_overview import retry_email, retry_job
 from church.services.audit import Actor
 from tests.support.accounts_fixture import audited
 
@@ -67,11 +67,3 @@ def test_email_that_has_not_failed_or_is_unknown_is_refused(at_work: Flask) -> N
         with pytest.raises(ConflictError):
             retry_email(other, CLI)
     assert audited() == []
-
-
-def test_audited_actions_are_listed_once_by_name(at_work: Flask) -> None:
-    assert list_audited_actions() == []
-    for _ in range(2):
-        retry_job(add_job("dead"), CLI)
-    retry_email(add_email("failed"), CLI)
-    assert list_audited_actions() == ["job.retried", "mail.retried"]

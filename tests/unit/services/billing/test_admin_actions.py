@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from church.config import Settings
+from church.database.paging import Place
 from church.errors import ConflictError
 from church.extensions import db
 from church.models import AuditEntry, StripeEvent
@@ -87,7 +88,7 @@ def test_totals_by_currency_equal_the_entries(shop: SiteWithFakeStripe) -> None:
         CurrencyTotal("jpy", payments=801, refunds=0, disputes=0, net=801, count=1),
         CurrencyTotal("usd", payments=1200, refunds=-500, disputes=-1200, net=-500, count=5),
     ]
-    entries = billing.list_ledger_entries(limit=200)
+    entries = billing.list_ledger_entries(place=Place(size=200))
     for total in admin_actions.list_totals():
         assert total.net == sum(one.amount for one in entries if one.currency == total.currency)
 

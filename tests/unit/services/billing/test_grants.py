@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from church.database.paging import Place
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import AuditEntry, Grant, User
@@ -154,8 +155,8 @@ def test_grants_are_listed_counted_and_paged_by_state(ann: User, boss: Actor) ->
     found = {word: [one.id for one in billing.list_grants(state=word)] for word in state}
     assert found == {state.OPEN: [fourth, third], state.ENDED: [first], state.REVOKED: [second]}
     assert all(one.state is word for word in state for one in billing.list_grants(state=word))
-    assert [one.id for one in billing.list_grants(limit=3)] == [fourth, third, second]
-    assert [one.id for one in billing.list_grants(before_id=second)] == [first]
+    assert [one.id for one in billing.list_grants(place=Place(size=3))] == [fourth, third, second]
+    assert [one.id for one in billing.list_grants(place=Place(before=second))] == [first]
     assert billing.list_grants(user_ref="nobody") == []
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 
+from church.database.paging import Place
 from church.models import User
 from church.services.billing.ledger import MonthTotal, list_ledger_entries, list_months
 from tests.support.billing_rows import add_entry
@@ -16,10 +17,10 @@ from tests.support.people import add_user
 def test_entries_are_listed_newest_first_page_by_page(ada: User) -> None:
     """A page ends at its limit, and the next begins before its last id."""
     ids = [add_entry(ada.id, amount).id for amount in (100, 200, 300, 400)]
-    first = list_ledger_entries(limit=3)
+    first = list_ledger_entries(place=Place(size=3))
     assert [entry.id for entry in first] == ids[:0:-1]
-    assert [entry.id for entry in list_ledger_entries(before_id=first[-1].id, limit=3)] == ids[:1]
-    assert list_ledger_entries(before_id=ids[0]) == []
+    assert [entry.id for entry in list_ledger_entries(place=Place(before=first[-1].id, size=3))] == ids[:1]
+    assert list_ledger_entries(place=Place(before=ids[0])) == []
 
 
 def test_entry_shows_its_amount_and_its_member(ada: User) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
+from church.database.paging import Place
 from church.services import chat
 from church.services.chat import errors, moderation
 from church.services.sessions import SignedIn
@@ -61,7 +62,7 @@ def test_report_keeps_the_text_and_is_closed_with_all_reports_of_the_message(
         chat.close_report(first.id, acting(boss), removing=True)
     assert chat.decode_message(heard[0][1]).deleted
     assert chat.list_reports() == []
-    assert [(one.text, one.standing) for one in chat.list_reports(settled=True, before_id=second.id)] == [
+    assert [(one.text, one.standing) for one in chat.list_reports(settled=True, place=Place(before=second.id))] == [
         ("rude", False)
     ]
     chat.close_report(second.id, acting(boss), removing=True)  # it is deleted already

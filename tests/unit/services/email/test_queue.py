@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from church.database.paging import Place
 from church.extensions import db
 from church.models import Job, Mail, User
 from church.models.base import utc_now
@@ -94,9 +95,11 @@ def test_queue_in_parallel_keeps_the_limit(on_both: Flask) -> None:
 def test_recent_lists_newest_first_in_pages_by_state(on_both: Flask) -> None:
     for recipient in ("a@example.org", "b@example.org", "c@example.org"):
         queue(recipient=recipient)
-    newest = email_queue.list_recent_emails(limit=2)
+    newest = email_queue.list_recent_emails(place=Place(size=2))
     assert [mail.recipient for mail in newest] == ["c@example.org", "b@example.org"]
-    assert [mail.recipient for mail in email_queue.list_recent_emails(before_id=newest[-1].id)] == ["a@example.org"]
+    assert [mail.recipient for mail in email_queue.list_recent_emails(place=Place(before=newest[-1].id))] == [
+        "a@example.org"
+    ]
     with db.write() as session:
         session.execute(update(Mail).where(Mail.recipient == "b@example.org").values(state="failed", reason="why"))
     assert [(mail.recipient, mail.reason) for mail in email_queue.list_recent_emails("failed")] == [

@@ -16,8 +16,10 @@ from church.extensions import db
 from church.models import Grant, User
 from church.models.base import utc_now
 from church.services import sessions
+from church.services.accounts import members
+from church.services.audit import Actor
 from church.services.entitlements import member_has_premium
-from church.services.sessions import lookup
+from church.services.sessions import cleanup, lookup
 from tests.support.accounts_fixture import change_user
 from tests.support.people import add_user, sign_in
 from tests.support.services_fixture import wait_until
@@ -177,7 +179,14 @@ def test_active_count_counts_live_sessions(app: Flask, ada: User) -> None:
     one, _two, _bobs = sign_in(app, ada), sign_in(app, ada), sign_in(app, bob)
     assert sessions.count_active() == 3
     change(one, expires_at=utc_now())
-    change_user(bob.id, disabled_at=utc_now())
+    members.disable_account(bob.ref, Actor(via="cli"))
+    assert sessions.count_active() == 1
+    for facts in ({"last_seen_at": utc_now() - timedelta(days=99)}, {"created_at": utc_now() - timedelta(days=999)}):
+        another = sign_in(app, ada)
+        assert sessions.count_active() == 2
+        change(another, **facts)
+        assert sessions.count_active() == 1
+    cleanup.purge({})
     assert sessions.count_active() == 1
 
 

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from church.database.paging import Place
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Job, Video
@@ -51,12 +52,12 @@ def test_delete_removes_positions_and_captions(at_work: Flask) -> None:
         videos.delete_video(video.ref, CLI)
 
 
-def test_list_for_admin_is_newest_first_of_one_state_or_older_than_a_video(at_work: Flask) -> None:
+def test_list_for_admin_is_newest_first_of_one_state_and_paged(at_work: Flask) -> None:
     first, second, third = add_ready("first"), add_ready("second", state="failed"), add_ready("third")
     assert [one.slug for one in videos.list_for_admin()] == ["third", "second", "first"]
     assert [one.slug for one in videos.list_for_admin(VideoState.FAILED)] == ["second"]
-    assert [one.ref for one in videos.list_for_admin(before_ref=third.ref)] == [second.ref, first.ref]
-    assert [one.ref for one in videos.list_for_admin(limit=1)] == [third.ref]
+    assert [one.ref for one in videos.list_for_admin(place=Place(before=third.id))] == [second.ref, first.ref]
+    assert [one.ref for one in videos.list_for_admin(place=Place(size=1))] == [third.ref]
 
 
 def test_find_video_by_slug_or_ref(at_work: Flask) -> None:
