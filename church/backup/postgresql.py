@@ -9,6 +9,7 @@ import glob
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
@@ -17,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from church.backup.archive import BackupError
 from church.config import Settings
-from church.database import migrations
+from church.database import member_index, migrations
 from church.database.engines import make_upkeep_engine
 
 MEMBER_NAME = "database.pgdump"
@@ -66,8 +67,29 @@ def replace(settings: Settings, source: Path, wanted: str | None, *, stamp: str)
         kept.chmod(0o600)
         _drop_newer(settings, wanted)
     options = ("--clean", "--if-exists", "--single-transaction", "--no-owner", "--no-privileges")
-    _run(settings, "pg_restore", *options, str(source))
+    with tempfile.NamedTemporaryFile("w", suffix=".list") as contents:
+        contents.write(_list_contents(settings, source))
+        contents.flush()
+        _run(settings, "pg_restore", *options, "--use-list", contents.name, str(source))
+    _make_member_index(settings)
     return kept
+
+
+def _list_contents(settings: Settings, source: Path) -> str:
+    """List what to restore of a dump: not the extension and its index.
+
+    The database may not let its owner replace an extension that is there, and the server may not have it at all.
+    """
+    entries = _run(settings, "pg_restore", "--list", str(source), connect=False)
+    left_out = (" EXTENSION ", f" INDEX public {member_index.NAME} ")
+    return "".join(line for line in entries.splitlines(keepends=True) if not any(one in line for one in left_out))
+
+
+def _make_member_index(settings: Settings) -> None:
+    """Make the index that was left out, if the restored database is new enough for it. Migrating an older one does."""
+    with migrations.locked_connection(settings) as connection:
+        if migrations.current_revision(connection) == migrations.head_revision():
+            member_index.ensure_index(connection)
 
 
 def _has_tables(settings: Settings) -> bool:
@@ -108,7 +130,8 @@ def _drop_newer(settings: Settings, wanted: str | None) -> None:
     migrations.downgrade(settings, wanted or "base")
 
 
-def _run(settings: Settings, program: str, *arguments: str) -> None:
+def _run(settings: Settings, program: str, *arguments: str, connect: bool = True) -> str:
+    """Run one of PostgreSQL's programs, on the site's database if it shall ``connect``, and return what it prints."""
     engine = make_upkeep_engine(settings)
     options = dict(engine.dialect.create_connect_args(make_url(settings.database_direct_dsn))[1])
     password = options.pop("password", None)
@@ -116,7 +139,7 @@ def _run(settings: Settings, program: str, *arguments: str) -> None:
     options.update(connect_timeout=5, application_name="church-backup")
     connection = make_conninfo(**options)
     environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
-    command = [_find(program), "--no-password", "-d", connection, *arguments]
+    command = [_find(program), *(("--no-password", "-d", connection) if connect else ()), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 (no shell, arguments of our own)
             command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT, check=False
@@ -125,6 +148,7 @@ def _run(settings: Settings, program: str, *arguments: str) -> None:
         raise BackupError(f"{program} did not finish within {_TIMEOUT // 60} minutes") from error
     if done.returncode != 0:
         raise BackupError(f"{program} failed: {done.stderr.strip()[:500]}")
+    return done.stdout
 
 
 def _find(program: str) -> str:
