@@ -8,7 +8,7 @@ the rooms' counters in the order of their ids (see ``change_log``).
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -224,17 +224,17 @@ def _lock_authors(connection: Connection, user_ids: Collection[int], now: dateti
     else:
         rows = connection.execute(_AUTHORS, {"users": list(user_ids), "now": now})
     authors: dict[int, _Author] = {}
-    for user_id, ref, name, role, verified_at, *sanction in rows:
+    for user_id, ref, name, role, verified_at, kind, room_id, until, created_at in rows:
         author = authors.get(user_id)
         if author is None:
             is_admin = role == Role.ADMIN.value and verified_at is not None
             author = authors[user_id] = _Author(ref, name, is_admin, [])
-        if sanction[0] is not None:
-            author.sanctions.append(SanctionFacts(*sanction))
+        if kind is not None:  # else the row is of an author without sanctions
+            author.sanctions.append(SanctionFacts(kind, room_id, until, created_at))
     return authors
 
 
-def _load_rooms(connection: Connection, names: Collection[str], *, looks: bool) -> dict[str, RoomFacts]:
+def _load_rooms(connection: Connection, names: Set[str], *, looks: bool) -> dict[str, RoomFacts]:
     """The rooms by name: as this process knows them, or with ``looks`` as they are, and locked."""
     known: dict[str, RoomFacts] = app_state().get(_ROOMS, {})
     if looks or not known.keys() >= names:
