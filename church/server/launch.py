@@ -16,11 +16,11 @@ from typing import NoReturn
 from dotenv import dotenv_values
 
 from church.config import Settings
+from church.lib.embedded_server import server_command
 from church.lib.files import make_private
 from church.server.direct_logs import describe_logs
 from church.server.supervisor import STORE, WEB, Child, Plan
 from church.server.work import WITH_WORK
-from church.store.embedded import embedded_command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _HEAD_START = 1.5  # seconds for gunicorn's workers to start first: visitors wait for them
@@ -61,7 +61,7 @@ def list_children(settings: Settings) -> list[Child]:
         children.append(Child("till", [python, "-m", "church.till"], after=_HEAD_START))
     if settings.redis_url is None:
         # It stores nothing on disk; killed, it cannot remove the socket of its successor.
-        children.insert(0, Child(STORE, embedded_command(settings), orphaned=signal.SIGKILL))
+        children.insert(0, Child(STORE, server_command(settings.instance, settings.log_dir), orphaned=signal.SIGKILL))
     return children
 
 

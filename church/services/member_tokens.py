@@ -14,8 +14,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-import jwt
-
 from church import telemetry
 from church.config import current_settings
 from church.errors import ForbiddenError
@@ -65,6 +63,8 @@ def issue_token(signed_in: SignedIn) -> AccessToken:
         "exp": expires_at,
         "jti": secrets.token_urlsafe(16),
     }
+    import jwt  # noqa: PLC0415 - with cryptography 4 MiB, for sites whose members use programs
+
     kid, key = next(iter(_keys(current_settings().secret_keys).items()))
     return AccessToken(jwt.encode(claims, key, _ALGORITHM, headers={"kid": kid}), expires_at)
 
@@ -89,6 +89,8 @@ def verify_token(token: str) -> ValidToken | None:
 
 def _claims(token: str) -> dict[str, Any] | None:
     """Verify a token and return its claims, or None. PyJWT checks the signature first, then the claims."""
+    import jwt  # noqa: PLC0415 - see issue_token
+
     site = current_settings()
     try:
         if len(token) > _LONGEST or not token.isascii():

@@ -17,10 +17,17 @@ from tests.support.services_fixture import site_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 
-REHEARSE = """
+HEAVY = (
+    *("alembic", "mako", "stripe", "requests", "urllib3", "jwt", "cryptography.x509", "boto3", "psycopg"),
+    *("opentelemetry.exporter", "opentelemetry.instrumentation", "markdown", "pygments", "nh3", "zxcvbn"),
+)
+# imported where they are used: by few pages, few sites, or one process of several
+
+REHEARSE = f"""
+HEAVY = {HEAVY}
 import json, logging, sys, threading
 events = []
-network = {"socket.connect", "socket.getaddrinfo", "socket.sendto"}
+network = {{"socket.connect", "socket.getaddrinfo", "socket.sendto"}}
 sys.addaudithook(lambda event, args: events.append(event) if event in network else None)
 start = threading.Thread.start
 threads = []
@@ -37,7 +44,7 @@ lines = []
 logging.getLogger().addHandler(Lines())
 logging.getLogger().setLevel("DEBUG")
 app = create_app()
-statuses = {}
+statuses = {{}}
 ask = rehearsal._ask
 def noted(app, path, **options):
     body = ask(app, path, **options)
@@ -46,10 +53,12 @@ def noted(app, path, **options):
 rehearsal._ask = noted
 series = client_internals.list_children(definitions.CATALOGUE)
 hooks = list(app.before_request_funcs[None])
+heavy = [name for name in HEAVY if name in sys.modules]
 lines.clear()
 rehearsal.rehearse(app)
 counters = rate_limits._counters(app)
-print(json.dumps({
+print(json.dumps({{
+    "heavy": heavy,
     "network": events,
     "threads": threads,
     "lines": lines,
@@ -64,7 +73,7 @@ print(json.dumps({
     ],
     "store": app.extensions["church_store"]._client is None,
     "answered": [path for path, answered in statuses.items() if answered],
-}))
+}}))
 """
 
 
@@ -118,6 +127,10 @@ def test_rehearsal_opens_the_common_pages_and_leaves_nothing(folder: Path) -> No
     assert {name: left[name] for name in NOTHING} == NOTHING
     assert left["connections"] in (True, [0, 0])
     assert {"/", "/pages/", "/pages/one", "/auth/login", "/feed.xml"} <= set(left["answered"])  # type: ignore[call-overload]
+
+
+def test_site_before_its_first_request_has_imported_nothing_heavy(folder: Path) -> None:
+    assert rehearse(folder)["heavy"] == []
 
 
 @pytest.mark.parametrize(
