@@ -15,6 +15,8 @@ from church.services import money
 
 MOST_PLANS = 3
 INTERVALS = ("month", "year")
+_PRODUCTS = select(Product).where(Product.active)
+_PRICES = select(Price).where(Price.active).order_by(Price.created_at, Price.id)
 _TAX = {"inclusive": "Tax is included.", "exclusive": "Tax is added where it applies."}
 _TAX_UNKNOWN = "Tax, where it applies, is shown before you pay."
 
@@ -80,8 +82,8 @@ def amount_in(price: Price, currency: str) -> int | None:
 
 
 def _list_plans(session: Session, currency: str | None) -> list[PlanView]:
-    products = session.scalars(select(Product).where(Product.active)).all()
-    prices = session.scalars(select(Price).where(Price.active).order_by(Price.created_at, Price.id)).all()
+    products = session.scalars(_PRODUCTS).all()
+    prices = session.scalars(_PRICES).all()
     sold = {product.stripe_id for product in products}
     simple = [price for price in prices if price.stripe_product in sold and _is_simple(price)]
     chosen = _choose_currency(simple, currency)
