@@ -60,7 +60,7 @@ class ListPage(list[_R]):
 
 def fetch_page(
     session: Session,
-    query: Select[Any],
+    query: Select[*tuple[Any, ...]],
     row_id: InstrumentedAttribute[int],
     at: InstrumentedAttribute[datetime],
     place: Place = NEWEST,
@@ -128,6 +128,6 @@ def find_day(
     return int(later) + 1
 
 
-def count_up_to(query: Select[Any], most: int = MOST_COUNTED) -> ScalarSelect[int]:
+def count_up_to(query: Select[*tuple[Any, ...]], most: int = MOST_COUNTED) -> ScalarSelect[int]:
     """Make a column that counts the rows of ``query``, and stops one above ``most``: "more than"."""
     return select(func.count()).select_from(query.limit(most + 1).subquery()).scalar_subquery()

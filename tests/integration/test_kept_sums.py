@@ -255,6 +255,7 @@ def test_upgrade_adds_up_the_rows_that_are_there(migrated_site: Settings) -> Non
         found = connection.execute(select(KeptSum.name, KeptSum.key, KeptSum.count, KeptSum.amount)).all()
     engine.dispose()
     assert sorted(map(tuple, found)) == [
+        ("accounts", "open/member/unconfirmed", 1, 0),
         ("deployments", "production", 1, 0),
         ("lead_times", "02/staging", 1, 901_500_000),
         ("ledger", "2026-05/usd/payment", 5, 6000),

@@ -74,7 +74,7 @@ class MemberSearch:
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
-    def _accounts(self) -> Select[tuple[int]]:
+    def _accounts(self) -> Select[int]:
         return select(User.id).where(self._conditions)
 
     def _is_rare(self) -> bool:

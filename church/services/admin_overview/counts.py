@@ -90,13 +90,12 @@ def _count_with(sums: Mapping[str, Total], part: str) -> int:
 def count_work(session: Session, late_after: timedelta) -> WorkCounts:
     """Count jobs and emails, and find overdue schedules; ``late_after`` is how late a schedule may be."""
     now = database_now(session)
-    pending, running, dead, mails_pending, mails_failed, reports = session.execute(
-        select(
-            *(_count_jobs(state) for state in (JobState.PENDING, JobState.RUNNING, JobState.DEAD)),
-            *(_count_mails(state) for state in (MailState.PENDING, MailState.FAILED)),
-            count_up_to(select(ChatReport.id).where(ChatReport.settled_at.is_(None)), MOST_WORK),
-        )
-    ).one()
+    counted = [
+        *(_count_jobs(state) for state in (JobState.PENDING, JobState.RUNNING, JobState.DEAD)),
+        *(_count_mails(state) for state in (MailState.PENDING, MailState.FAILED)),
+        count_up_to(select(ChatReport.id).where(ChatReport.settled_at.is_(None)), MOST_WORK),
+    ]
+    pending, running, dead, mails_pending, mails_failed, reports = map(int, session.execute(select(*counted)).one())
     # Only kinds that this version knows: jobs of another version wait for that version's worker.
     oldest: datetime | None = session.scalar(
         select(func.min(Job.run_at)).where(Job.state == JobState.PENDING.value, Job.kind.in_(registered_kinds()))
