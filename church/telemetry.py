@@ -23,10 +23,11 @@ from church.observability.logs import records
 from church.observability.metrics import client_internals, damage, definitions, worker_files
 from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
 from church.observability.metrics.scrape_registry import StateMetric, StateMetrics
-from church.observability.request_observer import current_observation
+from church.observability.request_observer import Observation, current_observation
 from church.observability.threats import scan_text
-from church.observability.threats.scan_request import never_quote_body, never_scan_body, refuse_attacks
+from church.observability.threats.scan_request import is_suspicious, never_quote_body, never_scan_body, refuse_attacks
 from church.observability.traces import process_tracer
+from church.observability.traces.process_tracer import SAMPLED, sample
 from church.observability.verbs import (
     Handshake,
     handshake,
@@ -62,14 +63,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 __all__ = [
+    "SAMPLED",
     "SCRAPED",
     "Handshake",
     "StateMetric",
     "Telemetry",
+    "begin_request",
     "compile_threat_patterns",
     "end_process",
     "handshake",
     "instrument_engine",
+    "is_suspicious",
     "is_tracing",
     "leave_unobserved",
     "live_message",
@@ -77,6 +81,7 @@ __all__ = [
     "never_scan_body",
     "report_withheld",
     "request_id",
+    "sample",
     "set_user_ref",
     "span",
     "start_process",
@@ -227,6 +232,16 @@ def instrument_engine(engine: Engine) -> None:
     """Make the statements of a new database engine spans of the sampled requests that they serve."""
     if process_tracer.active is not None:
         process_tracer.active.instrument_engine(engine)
+
+
+# -- a request that the server answers without the app -----------------------------------------------------------------
+
+
+def begin_request(facts: dict[str, Any]) -> Observation:
+    """Begin to observe a request; ``facts`` are the keys of an environ that ``Observation`` reads."""
+    observation = Observation(facts, _access_handler())
+    request_observer.current.set(observation)
+    return observation
 
 
 # -- the extension --------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, make_response, request
 from werkzeug.exceptions import NotFound
 
 from church.services.brand import current_brand
+from church.web import answer_cache
 from church.web.route_access import EVERYONE, allow
 
 bp = Blueprint("brand", __name__)
@@ -31,4 +32,5 @@ def file(name: str) -> Response:
         response.headers["Content-Security-Policy"] = _NOTHING_RUNS  # for those who open it as a page
     response.set_etag(found.version)
     response.make_conditional(request)
+    answer_cache.offer("v", depends_on=())
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
 
@@ -36,10 +37,10 @@ from church.services.pages import (
     looks_like_traversal,
     make_json_ld,
 )
-from church.web import identity
+from church.web import answer_cache, identity
 from church.web.file_answers import answer_file
 from church.web.kept_pages import answer_page
-from church.web.list_parts import AskedPart, PartLinks, make_choices, make_links, read_part
+from church.web.list_parts import PART_PARAMETERS, AskedPart, PartLinks, make_choices, make_links, read_part
 from church.web.public_answers import FRESH_SECONDS, publish
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
@@ -65,7 +66,9 @@ _SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 @bp.record
 def _set_up(state: BlueprintSetupState) -> None:
-    pages.init_app(cast("Flask", state.app))
+    app = cast("Flask", state.app)
+    pages.init_app(app)
+    answer_cache.depends_on(app, "pages", app.extensions["pages"].version)
     state.app.add_template_global(_has_page, "has_page")
     state.app.add_template_global(_describe_page, "json_ld")
 
@@ -141,7 +144,7 @@ def _list(tag: str | None, asked: AskedPart) -> AnyResponse:
     }
     if not part.cards and tag is not None:
         return _private(make_response(render_template("markdown/list.html", **context), 404))
-    return _public(answer_page("markdown/list.html", **context))
+    return _public(answer_page("markdown/list.html", **context), reads=("tag", *PART_PARAMETERS))
 
 
 def _search(query: str, tag: str | None) -> Response:
@@ -193,7 +196,7 @@ def _topics(letter: str) -> Response:
         "letter": None if letter == ALL_TOPICS else next(one for one in part.letters if one.key == letter),
         "links": make_links("/pages/", asked, previous=None, next=part.next, tags=letter),
     }
-    return _public(answer_page("markdown/topics.html", **context))
+    return _public(answer_page("markdown/topics.html", **context), reads=("tags", *PART_PARAMETERS))
 
 
 @bp.get("/pages", merge_slashes=False)
@@ -211,6 +214,7 @@ def without_slash() -> AnyResponse:
 def page(slug: str) -> AnyResponse:
     """Show a page, or its public part. The slug is looked up, never made into a file path."""
     reader = identity.reader()
+    shows_pictures = current_pages().watch_pictures(slug) if answer_cache.is_wanted() else None
     try:
         view = current_pages().read(slug, reader, current_settings().origin)
     except RenderError as error:
@@ -221,11 +225,12 @@ def page(slug: str) -> AnyResponse:
     if not is_whole:
         identity.require_known_viewer()
         identity.remember_refused_page()
-    telemetry.track_content_access("page", view.access, outcome_for(reader) if is_whole else "teaser")
+    outcome = outcome_for(reader) if is_whole else "teaser"
+    answer_cache.repeat(telemetry.track_content_access, "page", view.access, outcome)
     if not is_whole:  # what premium costs is read anew
         return _private(make_response(render_template("markdown/teaser.html", page=view)))
     answer = answer_page("markdown/page.html", page=view)
-    return _public(answer) if _is_public(view) else _private(answer)
+    return _public(answer, is_current=shows_pictures) if _is_public(view) else _private(answer)
 
 
 @bp.get("/pictures/<path:name>", merge_slashes=False)
@@ -262,9 +267,10 @@ def picture(name: str) -> AnyResponse:
 def feed() -> Response:
     """Serve the Atom feed."""
     site, brand = current_settings(), current_brand()
+    shows_pictures = current_pages().watch_pictures() if answer_cache.is_wanted() else None
     about = {"subtitle": brand.description, "icon": brand.icon.address}
     body = current_pages().feed(site.site_name, site.origin, _places(), **about)
-    return _public(body, "application/atom+xml; charset=utf-8")
+    return _public(body, "application/atom+xml; charset=utf-8", is_current=shows_pictures)
 
 
 @bp.get("/sitemap.xml", merge_slashes=False)
@@ -323,16 +329,27 @@ def _is_public(view: PageView | TeaserView) -> bool:
     return view.access == "public" and not view.draft and view.opens is None
 
 
-def _public(body: Response | str | bytes, content_type: str = "text/html; charset=utf-8") -> Response:
+def _public(
+    body: Response | str | bytes,
+    content_type: str = "text/html; charset=utf-8",
+    *,
+    reads: tuple[str, ...] = (),
+    is_current: Callable[[], bool] | None = None,
+) -> Response:
     """Make a response that is the same for all visitors.
 
     A page rendered for a signed-in account, or with a message for this visitor, is private.
+
+    ``reads`` are the query parameters that the body depends on. ``is_current`` says, where it is not enough to look at
+    pages, videos and static files, whether the body would be the same now.
     """
     response = make_response(body)
     if isinstance(body, Response) and not identity.is_anonymous():
         return _private(response)
     response.content_type = content_type
-    return publish(response)
+    response = publish(response)
+    answer_cache.offer(*reads, is_current=is_current)
+    return response
 
 
 def _private(response: Response) -> Response:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app, jsonify, request
 
-from church.config import current_settings
+from church.config import Settings, current_settings
 from church.extensions import db
 from church.lib.version import COMMIT, VERSION
-from church.web import maintenance
+from church.web import answer_cache, maintenance
 from church.web.rate_limits import limited
-from church.web.route_access import EVERYONE, allow, bearer, is_local
+from church.web.route_access import EVERYONE, allow, bearer, is_local_address
 
 bp = Blueprint("status", __name__)
 
 ALWAYS_OPEN = frozenset({"status.health", "status.ready", "prometheus_metrics"})
 _STARTED = time.monotonic()
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_write_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_statm: tuple[int, int] | None = None  # this process, and its open file in /proc
 
 
 def guard_metrics(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,9 +37,17 @@ def guard_metrics(view: Callable[..., Any]) -> Callable[..., Any]:
 @allow(EVERYONE)
 def health() -> Response:
     """Liveness: this worker answers. In production, only this host gets more details."""
-    facts: dict[str, Any] = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
     current = current_settings()
-    if not current.production or is_local():
+    answer_cache.offer(depends_on=(), make=partial(_write_health, current))
+    fields = {name[len("HTTP_") :].replace("_", "-"): "" for name in request.environ if name.startswith("HTTP_")}
+    body = _write_health(current, request.remote_addr or "", fields)
+    return _not_stored(Response(body, mimetype="application/json"))
+
+
+def _write_health(current: Settings, client: str, fields: Container[str]) -> bytes:
+    """Write the body for the client at an address, who sent header ``fields``, by their names in capitals."""
+    facts: dict[str, Any] = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    if not current.production or is_local_address(client, fields):
         facts |= {
             "uptime": round(time.monotonic() - _STARTED, 3),
             "version": VERSION,
@@ -43,7 +56,7 @@ def health() -> Response:
             "memory": {"rss_bytes": _resident_bytes()},
             "metrics": {"endpoint": "/metrics", "port": int(current.bind.rpartition(":")[2])},
         }
-    return _not_stored(jsonify(facts))
+    return f"{_write_json(facts)}\n".encode()
 
 
 @bp.get("/ready")
@@ -71,8 +84,10 @@ def _not_stored(response: Response) -> Response:
 
 def _resident_bytes() -> int:
     """Return this worker's memory, from proc(5); 0 without /proc."""
+    global _statm  # noqa: PLW0603 - opened once a process: a child that inherits the file would read its parent's
     try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        if _statm is None or _statm[0] != os.getpid():
+            _statm = (os.getpid(), os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC))
+        return int(os.pread(_statm[1], 256, 0).split()[1]) * _PAGE_BYTES
     except OSError:
         return 0

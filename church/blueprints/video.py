@@ -7,10 +7,12 @@ new address from ``/video/access`` before the old one expires.
 from __future__ import annotations
 
 import time
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -30,7 +32,7 @@ from church.services.videos import (
     bucket_origin,
     presign,
 )
-from church.web import headers, identity
+from church.web import answer_cache, headers, identity
 from church.web.file_answers import answer_file
 from church.web.forms import read_fields, safe_next
 from church.web.identity import viewer_or_unavailable
@@ -40,6 +42,9 @@ from church.web.public_answers import publish
 from church.web.rate_limits import limited
 from church.web.responses import keep_private, require_account, respond_done
 from church.web.route_access import EVERYONE, MEMBERS, allow
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 bp = Blueprint("video", __name__, url_prefix="/video")
 
@@ -55,6 +60,13 @@ _VIDEO_TYPE = "video/mp4"
 _NGINX_LOCATION = "/_videos"  # ops/nginx/church.conf maps it to the video folder
 _YEAR = 365 * 24 * 3600
 _ASSET_TYPES = {"jpg": "image/jpeg", "vtt": "text/vtt"}
+
+
+@bp.record
+def _set_up(state: BlueprintSetupState) -> None:
+    app = cast("Flask", state.app)
+    videos.init_app(app)
+    answer_cache.depends_on(app, "videos", partial(videos.find_version, app))
 
 
 # -- the list and the watch page ------------------------------------------------------------------------------------

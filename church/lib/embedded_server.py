@@ -50,8 +50,8 @@ def server_binary() -> Path:
 def server_command(instance: Path, log_dir: Path) -> list[str]:
     """Command line of the embedded server: only its socket, nothing on disk, at most 64 MB.
 
-    Its housekeeping runs four times a second (``hz``): each run costs CPU on an idle site, and may take a quarter of the
-    time until the next, 62 ms, when many keys expire at once. Clients wait 90 ms. A key expires to the millisecond.
+    Its housekeeping runs four times a second (``hz``): each run costs CPU on an idle site, and may take a quarter of
+    the time until the next, 62 ms, when many keys expire at once. Clients wait 90 ms. A key expires to the millisecond.
 
     When full it drops the keys that expire soonest. All keys have a time to live, and a flood of new one-minute
     counters must not push out the one-hour counters that slow down password guessing (allkeys-lru would).

@@ -9,18 +9,18 @@ import logging
 import random
 import re
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
-from prometheus_client.metrics import Counter, Gauge, Histogram
 
 from church.observability import raise_in_tests, record_budget
 from church.observability.logs import records
 from church.observability.logs.redaction import redact_text
-from church.observability.metrics import damage, definitions, exemplars, worker_files
+from church.observability.metrics import client_internals, damage, definitions, exemplars, worker_files
 
 log = logging.getLogger("church.access")
 
@@ -30,25 +30,36 @@ _MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, nev
 
 _WITHOUT_BODY = frozenset({204, 304})  # the response object may have one, but none of it is sent
 
+_BOUNDS = client_internals.bucket_bounds(definitions.http_request_duration)
+_in_flight = client_internals.number_of(definitions.http_requests_in_flight)
+
 current: ContextVar[Observation | None] = ContextVar("church_observation", default=None)
 
 
 class _Instruments:
     """The metric children and fixed texts for one method, route and status, looked up once."""
 
-    __slots__ = ("bytes", "duration", "message", "requests", "tail", "timed_as")
+    __slots__ = ("_buckets", "_bytes", "_requests", "_seconds", "message", "tail", "timed_as")
 
     def __init__(self, method: str, route: str, status: int) -> None:
-        self.requests: Counter = definitions.http_requests.labels(method, route, str(status))
+        self._requests = client_internals.number_of(definitions.http_requests.labels(method, route, str(status)))
         # Clients choose the methods of paths that do not exist: fifteen series for all of them are enough.
         timed_as = method if route != definitions.UNMATCHED else "_OTHER"
         self.timed_as = (timed_as, route, f"{status // 100}xx")
-        self.duration: Histogram = definitions.http_request_duration.labels(*self.timed_as)
-        self.bytes: Counter = definitions.http_response_bytes.labels(route)
+        duration = definitions.http_request_duration.labels(*self.timed_as)
+        self._seconds, self._buckets = client_internals.numbers_of(duration)
+        self._bytes = client_internals.number_of(definitions.http_response_bytes.labels(route))
         self.message = records.quote(access_message(method, route, status))
         self.tail = (
             f'"method": {records.quote(method)}, "route": {records.quote(route)}, "status": {status}, "duration_ms": '
         )
+
+    def count(self, seconds: float, sent: int) -> None:
+        """Count a request that has ended: all numbers under one lock, at a third of what a method of each costs."""
+        additions = [(self._requests, 1), (self._seconds, seconds), (self._buckets[bisect_left(_BOUNDS, seconds)], 1)]
+        if sent:
+            additions.append((self._bytes, sent))
+        worker_files.SlotValue.add_together(additions)
 
 
 def access_message(method: str, route: str, status: int) -> str:
@@ -106,8 +117,6 @@ class Observation:
         "user_ref",
     )
 
-    _in_flight: Gauge = definitions.http_requests_in_flight
-
     def __init__(self, environ: dict[str, Any], handler: records.Handler | None) -> None:
         self.started: float = environ.get("church.started") or time.perf_counter()  # set by the worker
         self._handler = handler
@@ -127,7 +136,7 @@ class Observation:
         self.user_ref: str | None = None
         self.handed_over = self.finished = False
         self.logged = True
-        self._in_flight.inc()
+        _in_flight.inc(1)
 
     def count_stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield a streamed body, counting the bytes that were taken."""
@@ -139,7 +148,7 @@ class Observation:
         """Do not count this as an HTTP request: a WebSocket would be one that lasts for hours."""
         if self.logged and not self.finished:
             self.logged = False
-            self._in_flight.dec()
+            _in_flight.inc(-1)
 
     def finish(self) -> None:
         """Count and log the request; the second call does nothing, and none raises."""
@@ -148,7 +157,7 @@ class Observation:
         self.finished = True
         try:
             if self.logged:
-                self._in_flight.dec()
+                _in_flight.inc(-1)
                 self._record()
         except Exception:
             if raise_in_tests.on:
@@ -158,12 +167,9 @@ class Observation:
     def _record(self) -> None:
         duration = time.perf_counter() - self.started
         instruments = _instruments_of(self.method, self.route, self.status)
-        instruments.requests.inc()
-        instruments.duration.observe(duration)
+        instruments.count(duration, self.sent)
         if self.ids is not None:
             exemplars.WRITER.note(*instruments.timed_as, duration, self.ids)
-        if self.sent:
-            instruments.bytes.inc(self.sent)
         if self._handler is not None:
             self._handler.put(self._line(instruments, duration))
 

@@ -33,13 +33,13 @@ from gunicorn.http.errors import (
     NoMoreData,
     ParseException,
 )
-from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
 from church.server import early_names
 from church.server.client_stream import ClientStream
+from church.server.known_heads import KnownRequest
 from church.server.open_connections import OpenConnections, Place
-from church.server.request_body import RequestBody, settle_bodies
+from church.server.request_body import NO_BODY, RequestBody, settle_bodies
 from church.server.sendfile import CutShortError, FileSocket
 
 WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
@@ -105,7 +105,9 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     encryption: Any = None
     """The TLS context of connections that are encrypted in this process; usually None, because a proxy does it."""
     wsgi: Any
+    alive: bool
     _start_stopping: Callable[[], None] = staticmethod(lambda: None)  # until the site is loaded
+    _find_reply: Callable[[Any, Any], Any] = staticmethod(lambda *_: None)  # until the site is loaded
 
     def patch(self) -> None:
         """Let gevent patch Python in this process alone, and what the master has imported by name."""
@@ -118,7 +120,8 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         """Start telemetry, then make the app of this process."""
         gc.disable()  # loading makes no garbage worth an eighth of its time
         from church import config, live, telemetry  # noqa: PLC0415 - the master listens before it imports the site
-        from church.web import headers, maintenance, proxies  # noqa: PLC0415
+        from church.server.kept_answers import Door  # noqa: PLC0415
+        from church.web import answer_cache, headers, maintenance, proxies  # noqa: PLC0415
 
         settings = config.load_settings()
         self._body_seconds = settings.body_timeout
@@ -138,7 +141,8 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections = OpenConnections(places, settings.connections_per_address, network_of)
         super().load_wsgi()
         telemetry.expect_failures(self.wsgi)
-        self.wsgi = settle_bodies(self.wsgi)
+        self._find_reply = Door(self.wsgi, settings).find
+        self.wsgi = settle_bodies(answer_cache.collect_drafts(self.wsgi))
         gc.collect()
         gc.freeze()  # loaded modules stay: collecting them again would stop all requests for 50 ms
         gc.enable()
@@ -222,7 +226,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
                 request = None
                 if not stream.await_head(self.cfg.limit_request_line, self.cfg.keepalive):
                     return
-                request = Request(self.cfg, stream, addr, number)
+                request = KnownRequest(self.cfg, stream, addr, number)
                 if _asks_to_close(request):
                     request.force_close()
                 self.handle_request(listener, request, stream.sock, addr)
@@ -237,6 +241,10 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request. Raises StopIteration to end the connection."""
+        reply = self._find_reply(req, addr)
+        if reply is not None:
+            self._send(reply, req, sock)
+            return
         body = req.body.reader = RequestBody(req, self._body_seconds)
         sock.settimeout(max(WRITE_TIMEOUT, self._body_seconds))
         try:
@@ -246,6 +254,19 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         finally:
             req.unreader.place.work()
         if not body.is_finished:
+            raise StopIteration
+
+    def _send(self, reply: Any, req: Any, sock: Any) -> None:
+        """Send a kept answer, with what gunicorn does around one."""
+        req.body.reader = NO_BODY
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        closes = not self.alive or not self.cfg.keepalive or req.should_close()
+        sock.settimeout(WRITE_TIMEOUT)
+        reply.send(sock, closes)
+        if closes:
             raise StopIteration
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:

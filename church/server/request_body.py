@@ -151,6 +151,8 @@ class RequestBody:
     def __init__(self, request: Any, seconds: float) -> None:
         self.unreader: ClientStream = request.unreader
         self.started = self.unreader.started
+        self.handed_on: dict[str, Any] = getattr(request, "handed_on", {})
+        """What the environ gets in addition: the door sets it."""
         self._request = request
         self._framing = _framing(request.body.reader, self.unreader.held)
         self._seconds = seconds
@@ -209,6 +211,15 @@ class RequestBody:
         return self.is_finished
 
 
+class _NoBody:
+    """The body of a request that has none."""
+
+    is_finished = True
+
+
+NO_BODY = _NoBody()
+
+
 def _framing(reader: Any, held: bytearray) -> Framing:
     if isinstance(reader, ChunkedReader):
         return ChunkedFraming(held)
@@ -221,6 +232,7 @@ def settle_bodies(app: WSGIApplication) -> WSGIApplication:
     def settled(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         body: RequestBody = environ["wsgi.input"].reader
         environ["church.started"] = body.started
+        environ.update(body.handed_on)
 
         def start(*answer: Any) -> Callable[[bytes], object]:
             body.settle()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from flask import request, url_for
 
+from church.web import answer_cache
+
 if TYPE_CHECKING:
     from flask import Flask, Response
 
@@ -104,8 +106,10 @@ def init_app(app: Flask) -> None:
             lasting = f"public, max-age={_YEAR}, immutable"
             response.headers["Cache-Control"] = lasting if is_current() else "public, max-age=300"
             _load_small_text(response)
+            answer_cache.offer("v", depends_on=("assets",))
         return response
 
     app.extensions["assets"] = assets
+    answer_cache.depends_on(app, "assets", assets.find_version)
     app.template_global("asset")(assets.address)
     app.view_functions["static"] = send_static

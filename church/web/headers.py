@@ -85,6 +85,7 @@ def init_app(app: Flask) -> None:
                 response.headers[_POLICY] = policy.replace(own, " ".join((own, *elsewhere)))
         present = {name.lower() for name, _ in response.headers}  # once, not once for each of ours
         response.headers.extend([(name, value) for key, name, value in by_key if key not in present])
+        response.headers.pop("Date", None)  # werkzeug's, beside its validators: the server adds one to every answer
         return response
 
     app.after_request(add)

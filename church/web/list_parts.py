@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from flask import request
 from werkzeug.exceptions import NotFound
 
+PART_PARAMETERS = ("after", "before", "month")
 MOST_KEY = 400  # characters of a key, as sent
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _MOST_MONTHS = 240  # in one choice; beyond, years are offered
@@ -70,7 +71,7 @@ class JumpChoice:
 
 def read_part() -> AskedPart:
     """Read which part the request asks for. Raises NotFound for one that cannot be."""
-    given = {name: request.args.get(name, "") for name in ("after", "before", "month")}
+    given = {name: request.args.get(name, "") for name in PART_PARAMETERS}
     name = next((name for name, value in given.items() if value), None)
     if name is None:
         return AskedPart()

@@ -68,7 +68,10 @@ def turn_off(settings: Settings) -> bool:
 
 def find_on_host(settings: Settings) -> Announcement | None:
     """The announcement for this host alone. Reads the file at most once a second."""
-    path = host_file(settings)
+    return _find_at(host_file(settings))
+
+
+def _find_at(path: Path) -> Announcement | None:
     now = time.monotonic()
     checked, announcement = _seen.get(path, (-_FRESH, None))
     if now - checked >= _FRESH or path not in _seen:
@@ -89,6 +92,7 @@ class _SiteWatch:
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._settings: Settings = app.config["CHURCH"]
+        self._host_file = host_file(self._settings)
         self._announcement = read_file(copy_file(self._settings))
         self._checked = -_FRESH
         self._changes = 0  # made by this process: a reading that began before the latest one is out of date
@@ -117,6 +121,10 @@ class _SiteWatch:
             yield
         finally:
             self.read_again()
+
+    def find_on_host(self) -> Announcement | None:
+        """The announcement for this host alone."""
+        return _find_at(self._host_file)
 
     def read_again(self) -> None:
         """Read the row at the next request, even if that is within a second."""
@@ -174,7 +182,7 @@ def find_state(app: Flask) -> MaintenanceState:
     """What closes ``app`` to visitors now. Never waits longer than a moment for the database."""
     watch: _SiteWatch = app.extensions[_EXTENSION]
     site = watch.find()
-    return MaintenanceState(site, find_on_host(app.config["CHURCH"]), remembered=not watch.answers)
+    return MaintenanceState(site, watch.find_on_host(), remembered=not watch.answers)
 
 
 @contextmanager
@@ -264,7 +272,7 @@ def _check_request() -> None:
     environ = request.environ
     if "HTTP_CONTENT_ENCODING" in environ:
         raise UnsupportedMediaType  # a compressed body could expand to any size
-    if not _is_host(environ.get("HTTP_HOST"), environ.get("SERVER_PROTOCOL", "")):
+    if not is_host(environ.get("HTTP_HOST"), environ.get("SERVER_PROTOCOL", "")):
         raise BadRequest
     if "\0" in request.path:
         raise NotFound  # no route has one, and C code would read the path only up to it
@@ -275,7 +283,7 @@ def _check_request() -> None:
         raise UnavailableError(describe(announcement), retry_after=retry_after(announcement))
 
 
-def _is_host(host: str | None, protocol: str) -> bool:
+def is_host(host: str | None, protocol: str) -> bool:
     """Whether the Host header is valid (RFC 3986) or may be missing: HTTP/1.1 requires one (RFC 9112, section 3.2)."""
     return protocol != "HTTP/1.1" if host is None else _HOST.fullmatch(host) is not None
 

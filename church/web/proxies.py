@@ -13,36 +13,32 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-class TrustedProxies:
-    """WSGI middleware that sets the client's address and scheme from the headers of trusted proxies.
+class ProxyList:
+    """The proxies that are trusted, and the clients behind them."""
 
-    X-Forwarded-For is read from the right, past trusted addresses, to the first untrusted one: that client could have
-    written anything to the left of it. Sets ``church.trusted`` if the peer itself is trusted (for ``traceparent``).
-    """
-
-    def __init__(self, app: WSGIApplication, networks: tuple[Network, ...]) -> None:
-        self._app = app
+    def __init__(self, networks: tuple[Network, ...]) -> None:
         self._networks = networks
-        self._trusts = lru_cache(maxsize=1024)(self._in_networks)
+        self._is_proxy = lru_cache(maxsize=1024)(self._in_networks)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
-        """Rewrite REMOTE_ADDR and the scheme if the peer is trusted, then call the app."""
-        if self._networks and self._trusts(environ.get("REMOTE_ADDR", "")):
-            environ["church.trusted"] = True
-            self._rewrite(environ)
-        return self._app(environ, start_response)
+    def trusts(self, address: str) -> bool:
+        """Whether the peer at ``address`` is a trusted proxy."""
+        return bool(self._networks) and self._is_proxy(address)
 
-    def _rewrite(self, environ: WSGIEnvironment) -> None:
-        hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    def find_client(self, proxy: str, forwarded_for: str) -> str:
+        """Return the address of the client behind a trusted ``proxy``, by its X-Forwarded-For.
+
+        That is read from the right, past trusted addresses, to the first untrusted one: that client could have written
+        anything to the left of it.
+        """
+        client = proxy
+        hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
         for hop in reversed(hops):
             if (address := _address(hop)) is None:
                 break
-            environ["REMOTE_ADDR"] = address
-            if not self._trusts(address):
+            client = address
+            if not self.trusts(address):
                 break
-        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
-        if scheme in {"http", "https"}:
-            environ["wsgi.url_scheme"] = scheme
+        return client
 
     def _in_networks(self, address: str) -> bool:
         try:
@@ -50,6 +46,28 @@ class TrustedProxies:
         except ValueError:
             return False
         return any(ip in network for network in self._networks)
+
+
+class TrustedProxies:
+    """WSGI middleware that sets the client's address and scheme from the headers of trusted proxies.
+
+    Sets ``church.trusted`` if the peer itself is trusted (for ``traceparent``).
+    """
+
+    def __init__(self, app: WSGIApplication, networks: tuple[Network, ...]) -> None:
+        self._app = app
+        self._proxies = ProxyList(networks)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Rewrite REMOTE_ADDR and the scheme if the peer is trusted, then call the app."""
+        peer = environ.get("REMOTE_ADDR", "")
+        if self._proxies.trusts(peer):
+            environ["church.trusted"] = True
+            environ["REMOTE_ADDR"] = self._proxies.find_client(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
+            scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
+            if scheme in {"http", "https"}:
+                environ["wsgi.url_scheme"] = scheme
+        return self._app(environ, start_response)
 
 
 def counting_by_network(trusted: tuple[Network, ...]) -> Callable[[str], str | None]:

@@ -103,8 +103,8 @@ def count_client(app: Flask, name: str, address: str, purpose: str = _VIEWS) -> 
 
     Needs no request of Flask, only its app. ``purpose`` keeps counts of the same limit apart.
     """
-    limits = [_limit(app, name, purpose, key, factor=factor) for key, factor in keys_of(address)]
-    return _counters(app).take(*limits, exact=name not in SETTLED_SOON)
+    rate = getattr(app.config["CHURCH"], f"limit_{name}")
+    return _counters(app).take(*_limits_of_client(name, rate, purpose, address), exact=name not in SETTLED_SOON)
 
 
 def refuse_over_limit() -> Response | None:
@@ -171,9 +171,18 @@ def reset_count(name: str, *key: str) -> None:
 # -- counters -------------------------------------------------------------------------------------------------------
 
 
-def _limit(app: Flask, name: str, *key: str, factor: int = 1) -> KeyLimit:
-    quota = parse_rate(getattr(app.config["CHURCH"], f"limit_{name}"))
+def _limit(app: Flask, name: str, *key: str) -> KeyLimit:
+    return _make_limit(name, getattr(app.config["CHURCH"], f"limit_{name}"), *key)
+
+
+def _make_limit(name: str, rate: str, *key: str, factor: int = 1) -> KeyLimit:
+    quota = parse_rate(rate)
     return KeyLimit(":".join(("limit", name, *key)), quota.amount * factor, quota.seconds)
+
+
+@lru_cache(maxsize=4096)
+def _limits_of_client(name: str, rate: str, purpose: str, address: str) -> tuple[KeyLimit, ...]:
+    return tuple(_make_limit(name, rate, purpose, key, factor=factor) for key, factor in keys_of(address))
 
 
 def _counters(app: Flask) -> RateCounters:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -29,7 +30,7 @@ _V = TypeVar("_V", bound="Callable[..., Any]")
 _LOGIN = "/auth/login"
 _MAX_NEXT = 1000  # characters
 _TRIES = "telemetry_api"  # the limit that invalid tokens count against
-_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+_FORWARDED = ("X-FORWARDED-FOR", "FORWARDED", "X-REAL-IP", "VIA")
 
 
 @dataclass(frozen=True)
@@ -167,10 +168,19 @@ def _bytes_of(header: str) -> bytes:
 
 def is_local() -> bool:
     """Whether the caller is on this machine. Behind a proxy everyone would seem to be, so the answer is no."""
-    if any(name in request.environ for name in _FORWARDED):
-        return False
+    fields = {field for field in _FORWARDED if f"HTTP_{field.replace('-', '_')}" in request.environ}
+    return is_local_address(request.remote_addr or "", fields)
+
+
+def is_local_address(client: str, fields: Container[str]) -> bool:
+    """Like ``is_local``, of the client at an address who sent these header ``fields``, by their names in capitals."""
+    return not any(field in fields for field in _FORWARDED) and _is_loopback(client)
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(address: str) -> bool:
     try:
-        return parse_address(request.remote_addr or "").is_loopback
+        return parse_address(address).is_loopback
     except ValueError:
         return False
 

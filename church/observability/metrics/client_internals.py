@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 _HEADER = struct.Struct("i")
@@ -58,6 +58,16 @@ def restore_children(children: dict[Any, dict[Any, Any]]) -> None:
     """Leave each collector only the series that ``list_children`` found."""
     for collector, series in children.items():
         collector._metrics = series
+
+
+def number_of(child: Counter | Gauge) -> Any:
+    """The value object of a counter or gauge, or of one of its label sets."""
+    return child._value
+
+
+def numbers_of(child: Histogram) -> tuple[Any, tuple[Any, ...]]:
+    """The value objects of a histogram, or of one of its label sets: the sum, and each bucket by itself."""
+    return child._sum, tuple(child._buckets)
 
 
 def install_value_class(value_class: type[Any]) -> None:

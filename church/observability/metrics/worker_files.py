@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -232,10 +232,16 @@ class SlotValue:
 
     def inc(self, amount: float) -> None:
         """Add ``amount``."""
-        with self._lock:
-            self._value += amount
-            if self._file is not None:
-                self._file.write_value(self._key, self._value, 0.0)
+        self.add_together(((self, amount),))
+
+    @classmethod
+    def add_together(cls, additions: Iterable[tuple[SlotValue, float]]) -> None:
+        """Add to several numbers under one lock."""
+        with cls._lock:
+            for value, amount in additions:
+                value._value += amount
+                if value._file is not None:
+                    value._file.write_value(value._key, value._value, 0.0)
 
     def set(self, value: float, timestamp: float | None = None) -> None:
         """Set the number to ``value``."""

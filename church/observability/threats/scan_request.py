@@ -63,17 +63,28 @@ _header_names = _HeaderNames()
 def find_attacks(body_limit: int) -> tuple[scan_text.Finding, ...]:
     """The attacks in the current request; scans at most ``body_limit`` bytes of its body."""
     environ = request.environ
-    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
-    path, query = raw.partition("?")[0], environ.get("QUERY_STRING", "")
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
     headers = [(name, value) for key, value in environ.items() if (name := _header_names[key]) is not None]
-    if sum(len(value) for _, value in headers) > _HEADER_BYTES:
-        share = _HEADER_BYTES // len(headers)
-        headers = [(name, value[:share]) for name, value in headers]
-    body = _body(body_limit) if body_limit and _has_body(environ) else _Body()
-    suspicious = scan_text.scan_request(path, query, headers, body.form, body.strings)
+    body = _body(body_limit) if body_limit and _has_body(environ) else _NO_BODY
+    suspicious = _scan(target, environ.get("QUERY_STRING", ""), headers, body)
     if suspicious and (body.is_cut or _is_marked("body_confided") or scan_text.mentions_secret(body.unread)):
         return tuple(replace(f, excerpt=_WITHHELD) if f.source in _BODIES else f for f in suspicious)
     return suspicious
+
+
+def is_suspicious(target: str, query: str, headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request without a body has what ``refuse_attacks`` would record; for a server that has no environ yet.
+
+    ``target`` is as received, and no header comes twice.
+    """
+    return bool(_scan(target, query, [(name.lower(), value) for name, value in headers], _NO_BODY))
+
+
+def _scan(target: str, query: str, headers: list[tuple[str, str]], body: _Body) -> tuple[scan_text.Finding, ...]:
+    if sum([len(value) for _, value in headers]) > _HEADER_BYTES:
+        share = _HEADER_BYTES // len(headers)
+        headers = [(name, value[:share]) for name, value in headers]
+    return scan_text.scan_request(target.partition("?")[0], query, headers, body.form, body.strings)
 
 
 def _has_body(environ: dict[str, Any]) -> bool:
@@ -99,6 +110,9 @@ class _Body(NamedTuple):
     strings: Sequence[str] = ()
     unread: str = ""
     is_cut: bool = False
+
+
+_NO_BODY = _Body()
 
 
 def _body(limit: int) -> _Body:

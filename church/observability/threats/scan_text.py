@@ -131,8 +131,7 @@ def scan_request(
     findings = _scan_path(path) if len(path) <= _CACHED_LENGTH else _scan_texts([("", path[1:])], "path")
     if query:
         findings += _scan_texts(_parameters(query), "query", plus=True)
-    for name, value in headers:
-        findings += _scan_header(name, value)
+    findings += _scan_headers(headers)
     pairs = [_pair(name, value) for name, value in form]
     if pairs:
         findings += _scan_texts(pairs, "form")
@@ -186,12 +185,27 @@ def _strongest(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(best.values())
 
 
-def _scan_header(name: str, value: str) -> tuple[Finding, ...]:
-    kind = name.lower()
-    if kind == "cookie":
-        return _scan_cookies(value)
-    if not _is_scanned_header(name):
-        return ()
+def _scan_headers(headers: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
+    shown, cookies = [], []
+    for name, value in headers:
+        if _is_scanned_header(name):
+            shown.append((name, value))
+        elif name.lower() == "cookie":
+            cookies.append(value)
+    is_short = sum([len(value) for _, value in shown]) <= 4 * _CACHED_LENGTH
+    findings = _scan_shown(tuple(shown)) if is_short else _scan_shown.__wrapped__(tuple(shown))
+    for value in cookies:
+        findings += _scan_cookies(value)
+    return findings
+
+
+@lru_cache(maxsize=1024)
+def _scan_shown(headers: tuple[tuple[str, str], ...]) -> tuple[Finding, ...]:
+    """Scan what one client sends nearly the same with each request."""
+    return tuple(finding for name, value in headers for finding in _scan_header(name.lower(), value))
+
+
+def _scan_header(kind: str, value: str) -> tuple[Finding, ...]:
     value = value.removeprefix("https://").removeprefix("http://")
     if kind not in _ADDRESSES:
         return scan(value, "header")
@@ -216,8 +230,14 @@ def _scan_cookies(header: str) -> tuple[Finding, ...]:
             pairs.append(_pair(name, value))
     if not pairs:
         return ()
-    findings = _scan_texts(pairs, "header")
+    is_short = len(header) <= _CACHED_LENGTH
+    findings = _scan_others_cookies(tuple(pairs)) if is_short else _scan_texts(pairs, "header")
     return tuple(replace(finding, excerpt=WITHHELD) for finding in findings if finding.strength > Strength.HINT)
+
+
+@lru_cache(maxsize=1024)
+def _scan_others_cookies(pairs: tuple[tuple[str, str], ...]) -> tuple[Finding, ...]:
+    return _scan_texts(pairs, "header")
 
 
 @lru_cache(maxsize=256)

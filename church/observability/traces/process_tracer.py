@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from church.observability.traces.tracing import Tracing
 
 active: Tracing | None = None
+SAMPLED = "church.trace_id"
+"""The key in the environ for the trace id of a request for which the server has decided already."""
 
 
 def is_wanted() -> bool:
@@ -37,6 +39,11 @@ def start(
         return None
     active = tracing.Tracing(exporter, resource, always)
     return active.wrap(app, on_span)
+
+
+def sample(path: str, traceparent: str | None) -> int | None:
+    """Decide about a request that has no environ yet: its trace id if it is sampled. Pass it on as ``SAMPLED``."""
+    return active.decide(path, traceparent) if active is not None else None
 
 
 def stop() -> None:

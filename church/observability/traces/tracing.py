@@ -31,6 +31,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from church.observability.logs.redaction import HIDDEN, redact, redact_text
 from church.observability.metrics import definitions
+from church.observability.traces.process_tracer import SAMPLED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -187,23 +188,23 @@ class Tracing:
 
     def _pick(self, environ: WSGIEnvironment) -> bool:
         """Decide whether to sample this request; stores the trace id for its root span."""
-        trusted = environ.get("church.trusted", False)
-        if not trusted:
+        if not environ.get("church.trusted", False):
             for name in _REMOTE:
                 environ.pop(name, None)
-        elif "HTTP_TRACEPARENT" in environ and (parent := _remote_parent(environ)):
-            forced = environ["PATH_INFO"].startswith(self._always)
-            if self._parent_first and not (parent.trace_flags.sampled or forced):
-                return False
-            if not self._parent_first and not (forced or parent.trace_id & _LOW_64 < self._bound):
-                return False
-            _picked.set(parent.trace_id)
-            return True
-        trace_id = random.getrandbits(128) or 1
-        if trace_id & _LOW_64 >= self._bound and not environ["PATH_INFO"].startswith(self._always):
+        trace_id = environ.get(SAMPLED) or self.decide(environ["PATH_INFO"], environ.get("HTTP_TRACEPARENT"))
+        if trace_id is None:
             return False
         _picked.set(trace_id)
         return True
+
+    def decide(self, path: str, traceparent: str | None) -> int | None:
+        """Return the trace id of a request that is sampled, else None. ``traceparent`` is that of a trusted proxy."""
+        forced = path.startswith(self._always)
+        if traceparent is not None and (parent := _remote_parent(traceparent)):
+            sampled = parent.trace_flags.sampled if self._parent_first else parent.trace_id & _LOW_64 < self._bound
+            return parent.trace_id if sampled or forced else None
+        trace_id = random.getrandbits(128) or 1
+        return trace_id if forced or trace_id & _LOW_64 < self._bound else None
 
     def instrument_engine(self, engine: Engine) -> None:
         """Make the statements of ``engine`` spans of the sampled request they serve."""
@@ -245,9 +246,8 @@ def _span_context(trace_id: str, span_id: str) -> trace.SpanContext:
     return trace.SpanContext(int(trace_id, 16), int(span_id, 16), False, trace.TraceFlags(trace.TraceFlags.SAMPLED))
 
 
-def _remote_parent(environ: WSGIEnvironment) -> trace.SpanContext | None:
-    carrier = {"traceparent": environ["HTTP_TRACEPARENT"]}
-    context = trace.get_current_span(propagate.extract(carrier)).get_span_context()
+def _remote_parent(traceparent: str) -> trace.SpanContext | None:
+    context = trace.get_current_span(propagate.extract({"traceparent": traceparent})).get_span_context()
     return context if context.is_valid else None
 
 

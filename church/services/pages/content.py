@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -38,7 +39,7 @@ from church.services.pages.index import SearchIndex
 from church.services.pages.library import Library, MonthCount, TagCount
 from church.services.pages.page_reports import FolderReport, PageReport, PageReports, check_pages, read_known
 from church.services.pages.picture_use import PictureUse, PictureWatch
-from church.services.pages.pictures import OpenPicture, PictureError, PictureFolder, is_valid_path
+from church.services.pages.pictures import OpenPicture, PictureError, PictureFolder, PictureVersion, is_valid_path
 from church.services.pages.placed_pictures import make_addresses_absolute
 from church.services.pages.presenters import FoundPages, PageCard, PagePart, PageView, TeaserView, make_key, read_key
 from church.services.pages.render import (
@@ -127,6 +128,20 @@ class Pages:
             yield
         finally:
             self.shelf.is_resting = False
+
+    def watch_pictures(self, slug: str | None = None) -> Callable[[], bool] | None:
+        """Return a function that says whether a page, or all those of the feed, would show the same pictures now.
+
+        None if they show none. Call it before the page or the feed is made.
+        """
+        library = self.library()
+        found = library.newest(_FEED_ENTRIES, drafts=False) if slug is None else (library.find(slug),)
+        versions: list[PictureVersion] = []
+        for page in found:
+            if page is not None and may_read(page.access, ANONYMOUS):
+                with suppress(RenderError, ChangedPageError):
+                    versions += self._cache.get(page).pictures
+        return partial(self._watch.is_current, versions) if versions else None
 
     def problems(self, limit: int = -1) -> tuple[FileProblem, ...]:
         """List the files of the content folder that are not served, each with the reason."""

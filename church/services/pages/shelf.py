@@ -135,6 +135,7 @@ class Shelf:
                 mark[_LOOKED] = mark[_LOOKED_AT_ALL] = 0
                 self._library = load_library(self.rows)
             self._seen_mark = version
+            self._version = str(self._library.version)
         return self._library
 
     def _is_due(self, library: Library) -> bool:

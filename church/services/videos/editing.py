@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from church import jobs
 from church.config import current_settings
+from church.database import after_commit
 from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
@@ -22,6 +23,7 @@ from church.services.access import Access
 from church.services.audit import Actor
 from church.services.videos import queries
 from church.services.videos.descriptions import is_valid_slug
+from church.services.videos.newest import mark_changed
 from church.services.videos.presenters import AdminVideo, VideoDraft
 from church.services.videos.search import prepare_text
 from church.services.videos.storage.bucket import REMOVE_JOB
@@ -71,6 +73,7 @@ def edit_video(ref: str, title: str, access: str, description: str, actor: Actor
             prepare_text(session, video)
         if changed:
             audit.record_by(session, "video.edited", actor, video=video.slug, fields=changed)
+            after_commit(session, mark_changed)
     log.info("video edited", extra={"event": "video.edited", "video": video.slug, "fields": changed})
 
 
@@ -99,6 +102,7 @@ def delete_video(ref: str, actor: Actor) -> None:
         session.delete(video)
         jobs.enqueue(session, REMOVE_JOB, {"ref": ref, "bucket": files}, unique_key=f"{REMOVE_JOB}:{ref}")
         audit.record_by(session, "video.deleted", actor, video=video.slug, title=video.title)
+        after_commit(session, mark_changed)
     log.info("video deleted", extra={"event": "video.deleted", "video": video.slug})
 
 

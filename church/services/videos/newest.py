@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -11,16 +11,18 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from church.config import Settings
 from church.errors import UnavailableError
 from church.extensions import db
-from church.lib.app_context import app_state
+from church.lib.app_context import App, app_state
+from church.lib.files import ChangeMark
 from church.models import Video, VideoLibrary
 from church.models.videos import VideoState
 from church.services.access import ANONYMOUS, Access
 from church.services.videos import listing, queries
 from church.services.videos.presenters import VideoCard
 
-_KEPT = "video_shelf"  # key in app.extensions
+_KEPT, _MARK = "video_shelf", "video_mark"  # keys in app.extensions
 _CHECK_SECONDS = 1.0
 _NEWEST = 50
 _MOST_MONTHS = 1200
@@ -45,9 +47,48 @@ class _Kept:
 
     version: int = -1
     check_at: float = 0.0
+    mark: bytes = b""
+    """The host's mark of changes before the version was read."""
+    is_looking: bool = False
+    """Whether the version is being read, so that it is not known whether this is still the newest."""
     values: dict[Hashable, Any] = field(default_factory=dict)
     before: dict[Hashable, Any] = field(default_factory=dict)
     """What was made of the version before, for while the database is down."""
+
+
+def init_app(app: App) -> None:
+    """Give ``app`` the mark by which the processes of a host tell each other of changes."""
+    settings: Settings = app.config["CHURCH"]
+    app.extensions[_MARK] = ChangeMark(settings.instance / "videos.mark")
+
+
+def mark_changed() -> None:
+    """Make every process of this host look at the videos again now; other hosts do within a second.
+
+    Call it after the commit.
+    """
+    _mark_of(app_state()).change()
+
+
+def find_version(app: App) -> int | None:
+    """Return the ``library_version`` of an app outside its requests.
+
+    None if the database was never reached, and while another request looks.
+    """
+    kept: _Kept | None = app.extensions.get(_KEPT)
+    if kept is not None and kept.is_looking:
+        return None
+    if kept is not None and time.monotonic() < kept.check_at and _mark_of(app.extensions).read() == kept.mark:
+        version = kept.version
+    else:
+        with app.app_context():
+            version = library_version()
+    return version if version >= 0 else None
+
+
+def _mark_of(extensions: Mapping[str, Any]) -> ChangeMark:
+    mark: ChangeMark = extensions[_MARK]
+    return mark
 
 
 def library_version() -> int:
@@ -88,17 +129,20 @@ def find_last_published() -> float:
 
 def _current() -> _Kept:
     kept: _Kept = app_state().setdefault(_KEPT, _Kept())
-    now = time.monotonic()
-    if now < kept.check_at:
+    now, mark = time.monotonic(), _mark_of(app_state()).read()
+    if now < kept.check_at and mark == kept.mark:
         return kept
-    kept.check_at = now + _CHECK_SECONDS  # requests that come while this one looks get what is kept
+    kept.check_at, kept.mark = now + _CHECK_SECONDS, mark  # requests that come while this one looks get what is kept
+    kept.is_looking = True
     try:
         with db.read() as session:
             version = session.scalar(select(VideoLibrary.version)) or 0
     except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
         return kept
+    finally:
+        kept.is_looking = False
     if version != kept.version:
-        kept = app_state()[_KEPT] = _Kept(version, kept.check_at, before={**kept.before, **kept.values})
+        kept = app_state()[_KEPT] = _Kept(version, kept.check_at, kept.mark, before={**kept.before, **kept.values})
     return kept
 
 

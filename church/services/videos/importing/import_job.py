@@ -38,6 +38,7 @@ from church.services.videos.importing.detect_cut_short import check_encoded
 from church.services.videos.importing.encode import Target
 from church.services.videos.importing.ffmpeg import find_missing_tools
 from church.services.videos.importing.probe import RenditionLength
+from church.services.videos.newest import mark_changed
 from church.services.videos.storage import local
 from church.services.videos.storage.bucket import PUSH_JOB
 
@@ -285,6 +286,7 @@ def mark_ready(ref: str, made: ImportResult) -> bool:
             video.published_at = now
             after_commit(session, partial(live_broadcast.notify_new_video, video.slug, video.title))
         session.add_all(Rendition(video_id=video.id, **vars(file)) for file in made.files)
+        after_commit(session, mark_changed)
         if current_settings().video_offload == "s3":
             key = f"{PUSH_JOB}:{ref}"
             jobs.enqueue(session, PUSH_JOB, {"ref": ref}, unique_key=key, max_attempts=_MAX_PUSH_ATTEMPTS)

@@ -17,6 +17,7 @@ from church.observability import request_observer
 from church.observability.logs import records
 from church.observability.logs.records import RecordFormatter
 from church.observability.logs.redaction import HIDDEN, MAX_VALUE
+from church.observability.metrics import definitions
 from church.observability.request_observer import Observation
 from tests.support.helpers import STATIC, ListSink
 from tests.support.membership_fixture import Membership
@@ -227,7 +228,7 @@ def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     made = Observation(environ, None)
     made.route, made.status = "/pages/<path:slug>", 404
     made.finished = True
-    made._in_flight.dec()
+    definitions.http_requests_in_flight.dec()
     monkeypatch.setattr(request_observer.time, "time", lambda: 1_700_000_000.25)
     yield made
     request_observer.access_static = head
