@@ -37,7 +37,7 @@ from church.web.file_answers import answer_file
 from church.web.forms import read_fields, safe_next
 from church.web.identity import viewer_or_unavailable
 from church.web.kept_pages import answer_page
-from church.web.list_parts import AskedPart, make_choices, make_links, read_part
+from church.web.list_parts import PART_PARAMETERS, AskedPart, make_choices, make_links, read_part
 from church.web.public_answers import publish
 from church.web.rate_limits import limited
 from church.web.responses import keep_private, require_account, respond_done
@@ -126,7 +126,9 @@ def _show_part(query: str, asked: AskedPart, part: VideoPart) -> Response:
     }
     if query or not identity.is_anonymous():
         return keep_private(make_response(render_template("video/list.html", **context)))
-    return publish(answer_page("video/list.html", **context))
+    response = publish(answer_page("video/list.html", **context))
+    answer_cache.offer(*PART_PARAMETERS)
+    return response
 
 
 @bp.get("/<slug>")
