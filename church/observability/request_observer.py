@@ -56,7 +56,8 @@ class _Instruments:
 
     def count(self, seconds: float, sent: int) -> None:
         """Count a request that has ended: all numbers under one lock, at a third of what a method of each costs."""
-        additions = [(self._requests, 1), (self._seconds, seconds), (self._buckets[bisect_left(_BOUNDS, seconds)], 1)]
+        bucket = self._buckets[bisect_left(_BOUNDS, seconds)]
+        additions = [(_in_flight, -1), (self._requests, 1), (self._seconds, seconds), (bucket, 1)]
         if sent:
             additions.append((self._bytes, sent))
         worker_files.SlotValue.add_together(additions)
@@ -157,7 +158,6 @@ class Observation:
         self.finished = True
         try:
             if self.logged:
-                _in_flight.inc(-1)
                 self._record()
         except Exception:
             if raise_in_tests.on:
@@ -166,7 +166,11 @@ class Observation:
 
     def _record(self) -> None:
         duration = time.perf_counter() - self.started
-        instruments = _instruments_of(self.method, self.route, self.status)
+        try:
+            instruments = _instruments_of(self.method, self.route, self.status)
+        except Exception:
+            _in_flight.inc(-1)
+            raise
         instruments.count(duration, self.sent)
         if self.ids is not None:
             exemplars.WRITER.note(*instruments.timed_as, duration, self.ids)

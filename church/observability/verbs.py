@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, ParamSpec
 
+from prometheus_client import Counter
+
 from church.observability import raise_in_tests, record_budget, request_observer
 from church.observability.metrics import definitions
 from church.observability.metrics.definitions import bound_label
@@ -178,14 +180,20 @@ def track_registration(source: str) -> None:
 @never_breaks
 def track_content_access(content_type: str, access_level: str, outcome: str) -> None:
     """Record a request for a page or video, and whether the reader got all of it, a teaser, or nothing."""
-    definitions.content_access.labels(
+    _content_counter(content_type, access_level, outcome).inc()
+    if process_tracer.active is not None or content_log.isEnabledFor(logging.DEBUG):
+        facts = {"content_type": content_type, "access_level": access_level, "outcome": outcome}
+        content_log.debug("content access", extra={"event": "content.access", **facts})
+        _note("content.access", facts)
+
+
+@functools.lru_cache(maxsize=256)
+def _content_counter(content_type: str, access_level: str, outcome: str) -> Counter:
+    return definitions.content_access.labels(
         bound_label(content_type, definitions.CONTENT_TYPES),
         bound_label(access_level, definitions.ACCESS_LEVELS),
         bound_label(outcome, definitions.CONTENT_OUTCOMES),
-    ).inc()
-    facts = {"content_type": content_type, "access_level": access_level, "outcome": outcome}
-    content_log.debug("content access", extra={"event": "content.access", **facts})
-    _note("content.access", facts)
+    )
 
 
 # -- payments and outgoing calls ------------------------------------------------------------------------------------

@@ -40,11 +40,21 @@ _METHODS: Final = frozenset({"GET", "HEAD"})
 _PROTOCOLS: Final = {(1, 0): "HTTP/1.0", (1, 1): "HTTP/1.1"}
 
 
+class _Head(NamedTuple):
+    """What the header fields of a request say. ``is_usual``: the app would answer anybody else the same."""
+
+    protocol: str
+    fields: dict[str, str]
+    is_usual: bool
+    coding: str
+    is_suspicious: bool
+
+
 class _Visit(NamedTuple):
-    """A usual request: gunicorn's, its header fields, the client's address, and whether a trusted proxy sent it."""
+    """A usual request: gunicorn's, its head, the client's address, and whether a trusted proxy sent it."""
 
     request: Any
-    fields: dict[str, str]
+    head: _Head
     client: str
     is_trusted: bool
 
@@ -92,38 +102,42 @@ class Door:
             return None
 
     def _read(self, request: Any, peer: Any) -> _Visit | None:
-        """Read the head of a usual request; None for any other."""
-        fields = dict(request.headers)
-        if not self._is_usual(request, fields):
-            return None
-        client = peer[0] if isinstance(peer, tuple) else peer
-        if not isinstance(client, str):
-            return None
-        is_trusted = self._proxies.trusts(client)
-        if is_trusted:
-            client = self._proxies.find_client(client, fields.get("X-FORWARDED-FOR", ""))
-        return _Visit(request, fields, client, is_trusted)
-
-    def _is_usual(self, request: Any, fields: dict[str, str]) -> bool:
+        """Read a usual request; None for any other."""
         target: str = request.uri
-        return (
-            request.method in _METHODS
-            and target[:1] == "/"
-            and target[:2] != "//"
-            and request.version in _PROTOCOLS
-            and not request.proxy_protocol_info
-            and len(fields) == len(request.headers)  # no field comes twice
+        if request.method not in _METHODS or target[:1] != "/" or target[:2] == "//" or request.proxy_protocol_info:
+            return None
+        head = request.head.findings
+        protocol = _PROTOCOLS.get(request.version)
+        if head is None or head.protocol != protocol:
+            head = request.head.findings = self._examine(request.head.fields, protocol or "")
+        client = peer[0] if isinstance(peer, tuple) else peer
+        if not head.is_usual or not isinstance(client, str):
+            return None
+        if self._proxies.trusts(client):
+            return _Visit(
+                request, head, self._proxies.find_client(client, head.fields.get("X-FORWARDED-FOR", "")), True
+            )
+        return _Visit(request, head, client, False)
+
+    def _examine(self, given: tuple[tuple[str, str], ...], protocol: str) -> _Head:
+        """Find out what there is to know of a head; once for all requests that have the same."""
+        fields = dict(given)
+        is_usual = (
+            bool(protocol)
+            and len(fields) == len(given)  # no field comes twice
             and _UNUSUAL.isdisjoint(fields)
             and ("IF-MODIFIED-SINCE" not in fields or "IF-NONE-MATCH" in fields)
             and not self._has_session(fields.get("COOKIE", ""))
-            and maintenance.is_host(fields.get("HOST"), _PROTOCOLS[request.version])
+            and maintenance.is_host(fields.get("HOST"), protocol)
         )
+        is_suspicious = is_usual and self._has_telemetry and telemetry.is_suspicious("/", "", given)
+        return _Head(protocol, fields, is_usual, choose_coding(fields.get("ACCEPT-ENCODING", "")), is_suspicious)
 
     def _find_reply(self, visit: _Visit) -> Reply | None:
         request = visit.request
-        key = Key(request.uri, choose_coding(visit.fields.get("ACCEPT-ENCODING", "")))
+        key = Key(request.uri, visit.head.coding)
         kept = self._answers.find(key)
-        answer = _choose_answer(kept, visit.fields) if kept is not None else None
+        answer = _choose_answer(kept, visit.head.fields) if kept is not None else None
         if kept is None or answer is None:
             if request.method == "GET":
                 request.handed_on = {answer_cache.DRAFT: self._answers.begin(key)}
@@ -134,22 +148,22 @@ class Door:
         self._answers.use(kept)
         sends_body = request.method == "GET" and answer.code != 304
         observation = self._observe(visit, kept, answer, len(body) if sends_body else 0)
-        return Reply(_PROTOCOLS[request.version], answer, body, sends_body, observation)
+        return Reply(visit.head.protocol, answer, body, sends_body, observation)
 
     def _is_allowed(self, visit: _Visit, kept: Kept) -> bool:
         """Whether the app would answer, too: the site is open, nothing is suspicious, and no limit is reached.
 
         A request that is sampled for a trace goes to the app, which has the spans.
         """
-        request, fields, terms = visit.request, visit.fields, kept.terms
+        request, head, terms = visit.request, visit.head, kept.terms
         if not terms.in_maintenance and maintenance.find_state(self._app).shown is not None:
             return False
         if self._has_telemetry:
-            trace_id = telemetry.sample(terms.path, fields.get("TRACEPARENT") if visit.is_trusted else None)
+            trace_id = telemetry.sample(terms.path, head.fields.get("TRACEPARENT") if visit.is_trusted else None)
             if trace_id is not None:
                 request.handed_on = {telemetry.SAMPLED: trace_id}
                 return False
-            if telemetry.is_suspicious(request.uri, request.query, fields.items()):
+            if head.is_suspicious or telemetry.is_suspicious(request.uri, request.query, ()):
                 return False
         return terms.limit is None or rate_limits.count_client(self._app, terms.limit, visit.client) is None
 
@@ -163,7 +177,7 @@ class Door:
                 "church.trusted": visit.is_trusted,
                 "REQUEST_METHOD": visit.request.method,
                 "REMOTE_ADDR": visit.client,
-                "HTTP_X_REQUEST_ID": visit.fields.get("X-REQUEST-ID"),
+                "HTTP_X_REQUEST_ID": visit.head.fields.get("X-REQUEST-ID"),
             }
         )
         observation.route, observation.status, observation.sent = kept.terms.route, answer.code, sent
@@ -184,7 +198,7 @@ def _make_body(kept: Kept, answer: Answer, visit: _Visit) -> bytes | None:
     """The body of an answer; None if it is one that the app would compress."""
     if kept.terms.make is None:
         return answer.body
-    body = kept.terms.make(visit.client, visit.fields)
+    body = kept.terms.make(visit.client, visit.head.fields)
     return body if len(body) < MIN_BYTES else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from typing import Final
+from typing import Any, Final
 
 from gunicorn.http.message import Request
 
@@ -17,20 +17,36 @@ _MOST_BYTES: Final = 2048  # of one of them
 # Fields that hold a secret, which shall not stay in memory, and one that makes the parser answer by itself.
 _NEVER: Final = re.compile(rb"(?i)\n(?:authorization|proxy-authorization|expect)|cookie:[^\r]*church")
 
-_known: OrderedDict[bytes, tuple[tuple[str, str], ...]] = OrderedDict()
+
+class KnownHead:
+    """The header fields of a request, and what the door found out about them."""
+
+    __slots__ = ("fields", "findings")
+
+    def __init__(self, fields: tuple[tuple[str, str], ...]) -> None:
+        self.fields = fields
+        self.findings: Any = None
+
+
+_known: OrderedDict[bytes, KnownHead] = OrderedDict()
 
 
 class KnownRequest(Request):  # type: ignore[misc]  # gunicorn has no types
     """A request of gunicorn. It needs settings under which no field changes what it makes of the others."""
 
+    head = KnownHead(())  # of a request without fields, for which gunicorn parses none
+
     def parse_headers(self, data: bytes, from_trailer: bool = False) -> list[tuple[str, str]]:
         """Return the header fields of the bytes ``data``. Raises what gunicorn raises."""
-        known = _known.get(data)
-        if known is not None and not from_trailer:
-            return list(known)
-        fields: list[tuple[str, str]] = super().parse_headers(data, from_trailer)
-        if not from_trailer and len(data) <= _MOST_BYTES and not _NEVER.search(b"\n" + data):
-            _known[data] = tuple(fields)
-            if len(_known) > _MOST:
-                _known.popitem(last=False)
-        return fields
+        if from_trailer:
+            fields: list[tuple[str, str]] = super().parse_headers(data, from_trailer)
+            return fields
+        head = _known.get(data)
+        if head is None:
+            head = KnownHead(tuple(super().parse_headers(data)))
+            if len(data) <= _MOST_BYTES and not _NEVER.search(b"\n" + data):
+                _known[data] = head
+                if len(_known) > _MOST:
+                    _known.popitem(last=False)
+        self.head = head
+        return list(head.fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from church.config import Settings
 from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
-from church.lib.files import ChangeMark
+from church.lib.host_mark import HostMark
 from church.models import Video, VideoLibrary
 from church.models.videos import VideoState
 from church.services.access import ANONYMOUS, Access
@@ -47,7 +48,7 @@ class _Kept:
 
     version: int = -1
     check_at: float = 0.0
-    mark: bytes = b""
+    mark: int = 0
     """The host's mark of changes before the version was read."""
     is_looking: bool = False
     """Whether the version is being read, so that it is not known whether this is still the newest."""
@@ -59,7 +60,7 @@ class _Kept:
 def init_app(app: App) -> None:
     """Give ``app`` the mark by which the processes of a host tell each other of changes."""
     settings: Settings = app.config["CHURCH"]
-    app.extensions[_MARK] = ChangeMark(settings.instance / "videos.mark")
+    app.extensions[_MARK] = HostMark(settings.instance / "videos.mark")
 
 
 def mark_changed() -> None:
@@ -67,7 +68,7 @@ def mark_changed() -> None:
 
     Call it after the commit.
     """
-    _mark_of(app_state()).change()
+    _mark_of(app_state())[0] = secrets.randbits(63)
 
 
 def find_version(app: App) -> int | None:
@@ -78,7 +79,7 @@ def find_version(app: App) -> int | None:
     kept: _Kept | None = app.extensions.get(_KEPT)
     if kept is not None and kept.is_looking:
         return None
-    if kept is not None and time.monotonic() < kept.check_at and _mark_of(app.extensions).read() == kept.mark:
+    if kept is not None and time.monotonic() < kept.check_at and _mark_of(app.extensions)[0] == kept.mark:
         version = kept.version
     else:
         with app.app_context():
@@ -86,8 +87,8 @@ def find_version(app: App) -> int | None:
     return version if version >= 0 else None
 
 
-def _mark_of(extensions: Mapping[str, Any]) -> ChangeMark:
-    mark: ChangeMark = extensions[_MARK]
+def _mark_of(extensions: Mapping[str, Any]) -> HostMark:
+    mark: HostMark = extensions[_MARK]
     return mark
 
 
@@ -129,7 +130,7 @@ def find_last_published() -> float:
 
 def _current() -> _Kept:
     kept: _Kept = app_state().setdefault(_KEPT, _Kept())
-    now, mark = time.monotonic(), _mark_of(app_state()).read()
+    now, mark = time.monotonic(), _mark_of(app_state())[0]
     if now < kept.check_at and mark == kept.mark:
         return kept
     kept.check_at, kept.mark = now + _CHECK_SECONDS, mark  # requests that come while this one looks get what is kept

@@ -15,6 +15,7 @@ from flask import Flask
 from church import telemetry
 from church.blueprints import markdown
 from church.extensions import db
+from church.lib.host_mark import HostMark
 from church.observability.metrics import definitions
 from church.services import videos
 from church.services.audit import Actor
@@ -414,11 +415,11 @@ def test_a_video_that_is_removed_is_dropped(site: DoorSite) -> None:
     assert b"harbour" not in sent.body
 
 
-def test_a_video_that_another_process_changes_is_dropped(site: DoorSite, tmp_path: Path) -> None:
+def test_a_video_that_another_process_changes_is_dropped(site: DoorSite) -> None:
     site.get_kept("/")
     with site.app.app_context():
         add_ready("harbour")
-    (tmp_path / "instance" / "videos.mark").write_bytes(b"changed!")
+    HostMark(site.app.config["CHURCH"].instance / "videos.mark")[0] = 4711
     sent = site.get("/")
     assert not sent.by_door
     assert b"harbour" in sent.body
