@@ -186,6 +186,78 @@ def test_page_to_come_is_for_admins_alone_until_its_moment(tmp_path: Path) -> No
     )
 
 
+def test_page_closed_by_its_file_is_closed_before_its_row_says_so(tmp_path: Path) -> None:
+    now = [100.0]
+    write_page(tmp_path, "page", f"Words.\n\n## Part\n\n{HIDDEN}")
+    write_page(tmp_path, "gone")
+    write_page(tmp_path, "draft")
+    pages = Pages(tmp_path, drafts=False, clock=lambda: now[0])
+    assert HIDDEN in repr(pages.read("page", ANONYMOUS, ORIGIN))
+    with pages.resting():  # nobody looks at the folder
+        write_page(tmp_path, "page", f"Words.\n\n## Part\n\n{HIDDEN}", access="premium")
+        write_page(tmp_path, "draft", draft="true")
+        (tmp_path / "gone.md").unlink()
+        now[0] += 1.1
+        assert HIDDEN not in repr(pages.read("page", ANONYMOUS, ORIGIN))
+        assert HIDDEN in repr(pages.read("page", Reader(member=True, premium=True), ORIGIN))
+        assert pages.read("gone", ANONYMOUS, ORIGIN) is None
+        assert pages.read("draft", ANONYMOUS, ORIGIN) is None
+        assert HIDDEN.encode() not in pages.feed("Site", ORIGIN)
+
+
+def test_page_opened_by_its_file_stays_closed_until_its_row_says_so(tmp_path: Path) -> None:
+    now = [100.0]
+    write_page(tmp_path, "page", f"Words.\n\n## Part\n\n{HIDDEN}", access="premium")
+    pages = Pages(tmp_path, drafts=False, clock=lambda: now[0])
+    pages.library()
+    with pages.resting():
+        write_page(tmp_path, "page", f"Words.\n\n## Part\n\n{HIDDEN}")
+        now[0] += 1.1
+        assert isinstance(pages.read("page", ANONYMOUS, ORIGIN), TeaserView)
+    now[0] += 10
+    assert isinstance(pages.read("page", ANONYMOUS, ORIGIN), PageView)
+
+
+def test_parts_of_the_list_follow_each_other(tmp_path: Path) -> None:
+    for day in range(1, 8):
+        write_page(tmp_path, f"p{day}", date=f"2026-01-0{day}", tags="[odd]" if day % 2 else "[even]")
+    write_page(tmp_path, "idea", date="2026-01-04", draft="true")
+    pages = Changes(tmp_path).pages
+    first = pages.part(limit=3)
+    second = pages.part(first.next, limit=3)
+    third = pages.part(second.next, limit=3)
+    assert [[card.slug for card in part.cards] for part in (first, second, third)] == [
+        ["p7", "p6", "p5"],
+        ["p4", "p3", "p2"],
+        ["p1"],
+    ]
+    assert (first.previous, third.next, first.total) == (None, None, 7)
+    assert pages.part(before=third.previous, limit=3) == second
+    assert pages.part(before=second.previous, limit=3) == first
+    assert [card.slug for card in pages.part(tag="odd", limit=2).cards] == ["p7", "p5"]
+    assert pages.part(tag="odd", limit=2).total == 4
+    day = datetime(2026, 1, 4, tzinfo=UTC).date()
+    jumped = pages.part(from_day=day, limit=2)
+    assert [card.slug for card in jumped.cards] == ["p4", "p3"]
+    assert jumped.previous
+    admins = pages.part(from_day=day, limit=2, reader=Reader(member=True, admin=True))
+    assert ([card.slug for card in admins.cards], admins.total) == (["idea", "p4"], 8)
+    with pytest.raises(ValueError, match="no key"):
+        pages.part("2026-01-01")
+
+
+def test_sitemap_entries_are_all_pages_in_parts(tmp_path: Path) -> None:
+    for name in ("a", "b/c", "ü", "d"):
+        write_page(tmp_path, name)
+    write_page(tmp_path, "idea", draft="true")
+    pages = Changes(tmp_path, drafts=True).pages
+    first = pages.sitemap_entries(None, 3)
+    rest = pages.sitemap_entries(first[-1][0], 3)
+    assert [path for path, _ in (*first, *rest)] == ["/pages/a", "/pages/b/c", "/pages/d", "/pages/%C3%BC"]
+    assert pages.sitemap_entries_at(2, 5) == [*first[2:], *rest]
+    assert pages.sitemap_count() == 4
+
+
 def site_of(settings: Settings) -> Flask:
     app = Flask(__name__)
     app.config["CHURCH"] = settings

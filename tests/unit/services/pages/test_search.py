@@ -354,3 +354,43 @@ def test_search_shows_closed_text_only_to_readers_with_access(at_work: Flask) ->
     assert [slug for slug, _ in matches("lake")] == ["gold"]
     assert [slug for slug, _ in matches("secret", ("public", "premium"))] == ["gold"]
     assert [slug for slug, _ in matches("lake", ("public", "premium"))] == ["gold"]
+
+
+# -- results in parts -----------------------------------------------------------------------------------------------
+
+
+def test_search_gives_its_results_in_parts(site: Site) -> None:
+    for number in range(7):
+        write_page(site.content, f"p{number}", "mahogany", tags="[even]" if number % 2 == 0 else "[odd one]")
+    site.reindex()
+    start: int | None = 0
+    parts = []
+    while start is not None:
+        found = site.pages.search(db, "mahogany", ANONYMOUS, offset=start, limit=3)
+        parts.append([card.slug for card in found.cards])
+        assert found.previous == (max(0, start - 3) if start else None)
+        start = found.next
+    assert [len(part) for part in parts] == [3, 3, 1]
+    assert sorted(sum(parts, [])) == [f"p{number}" for number in range(7)]
+    assert sorted(site.found("mahogany", tag="odd one")) == ["p1", "p3", "p5"]
+    assert site.found("mahogany", tag="odd") == []
+    assert site.pages.search(db, "mahogany", ANONYMOUS, "odd one", limit=3).next is None
+
+
+def test_search_with_a_tag_without_letters_finds_its_pages(site: Site) -> None:
+    write_page(site.content, "cpp", "mahogany", tags="['++']")
+    write_page(site.content, "other", "mahogany")
+    site.reindex()
+    assert site.found("mahogany", tag="++") == ["cpp"]
+
+
+def test_search_page_that_was_closed_is_gone_before_the_watcher_sees_it(site: Site) -> None:
+    site.reindex()
+    pages = Pages(site.content, drafts=False, clock=site._clock)
+    with pages.resting():
+        pages.shelf.is_resting = False
+        pages.library()
+        pages.shelf.is_resting = True
+        assert [card.slug for card in pages.search(db, "walnut", ANONYMOUS).cards] == ["open"]
+        write_page(site.content, "open", "Other words.\n\n## Part\n\nMore walnut.", access="premium")
+        assert pages.search(db, "walnut", ANONYMOUS).cards == []
