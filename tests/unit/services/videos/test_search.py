@@ -11,7 +11,8 @@ from church.models import Video, VideoText
 from church.services import videos
 from church.services.access import ANONYMOUS
 from church.services.audit import Actor
-from church.services.videos import search
+from church.services.videos import VideoDraft, search
+from church.services.videos.importing.add_video import insert_video
 from tests.support.video_fixture import add_ready, add_rows
 
 CLI = Actor(via="cli")
@@ -72,6 +73,14 @@ def test_added_and_edited_video_is_found_at_once_and_a_deleted_one_no_more(on_bo
     assert find("nets") == []
     with db.read() as session:
         assert session.scalar(select(func.count()).select_from(VideoText)) == 0
+
+
+def test_text_of_an_added_video_is_prepared_at_once(on_both: Flask) -> None:
+    with db.write() as session:
+        insert_video(session, "a" * 16, "film.mp4", 1, VideoDraft("東京の祭り", "public"), CLI)
+    with db.read() as session:
+        row = session.scalars(select(VideoText)).one()
+    assert (row.prepared, row.title != "東京の祭り") == (True, True)
 
 
 def test_change_by_another_release_is_found_and_prepared_later(on_both: Flask) -> None:
