@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from church.services.audit import Actor
 from church.services.sessions import SignedIn
 from church.web.error_pages import wants_json
+from church.web.headers import add_vary
 from church.web.identity import viewer
 from church.web.route_access import SignInError
 
@@ -61,5 +62,5 @@ def to_json_data(value: Any) -> Any:
 def keep_private(response: Response) -> Response:
     """Forbid caches to keep the response: it shows the viewer's account, or holds the token of a form."""
     response.headers["Cache-Control"] = "private, no-store"
-    response.vary.update(("Accept", "Cookie"))
+    add_vary(response, "Accept", "Cookie")
     return response

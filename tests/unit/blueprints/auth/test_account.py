@@ -116,3 +116,12 @@ def test_change_password_refused_shows_the_form_without_the_password(
     problem = browser.post_json("/auth/account/password", form)
     assert (problem.status_code, set(problem.get_json(force=True)["errors"])) == (422, {field})
     assert load_account(app, ada.ref).password_hash == ada.password_hash
+
+
+def test_account_page_shows_each_members_own_name_and_email_in_its_forms(app: Flask) -> None:
+    for name, shown in (("Ada", "Ada"), ("Bob <i>", "Bob &lt;i&gt;")):
+        user = add_user(app, f"{name[:3].lower()}@church.example", name=name, password_hash="x")
+        text = Browser(app, user).get("/auth/account").text
+        assert re.findall(r'name="name" [^>]*value="([^"]*)"', text) == [shown]
+        assert re.findall(r'value="([^"]*)" autocomplete="username"', text) == [user.email] * 2
+        assert set(re.findall(r"\w+@church\.example", text)) == {user.email}
