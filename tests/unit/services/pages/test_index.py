@@ -67,9 +67,8 @@ def site(migrated_site: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[I
 
 def read_bodies() -> dict[str, str]:
     with db.read() as session:
-        return dict(
-            session.execute(select(PageText.slug, PageText.body).where(PageText.scope == "full")).tuples().all()
-        )
+        found = session.execute(select(PageText.slug, PageText.body).where(PageText.scope == "full"))
+        return {row.slug: row.body for row in found}
 
 
 ALL = ["club.md", "gold.md", "guide/first.md", "later.md", "open.md"]
