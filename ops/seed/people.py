@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from church.lib.email_addresses import make_key
+from church.services.email.sending import KIND, job_key
 from ops.seed.load import Row
 from ops.seed.size import Size, Span, dice, scatter, share
 from ops.seed.words import DOMAINS, FIRST_NAMES, SURNAMES, sentences, title
 
 ADMINS = 3
 _UNVERIFIED_DAYS = 25  # those before were deleted by the job that does it after 30
+_WAITING = 10  # emails
 _BROWSERS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 Version/19.1 Safari/604.1",
@@ -129,10 +131,11 @@ def list_emails(size: Size, span: Span) -> Iterator[Row]:
     total = size.members // 10
     for number in range(1, total + 1):
         user = 1 + scatter(number, 14) % size.members
-        state = "failed" if number % 200 == 0 else "pending" if number > total - 20 and total > 100 else "sent"
+        state = "failed" if number % 200 == 0 else "pending" if number > total - _WAITING else "sent"
         days = {"sent": 29, "failed": 88, "pending": 0.01}[state]
         created = span.now - timedelta(days=days) * (1 - number / (total + 1))
         yield {
+            "id": number,
             "template": ("verify", "welcome", "reset", "renewal_ahead")[number % 4],
             "recipient": make_address(user),
             "user_id": user,
@@ -146,22 +149,24 @@ def list_emails(size: Size, span: Span) -> Iterator[Row]:
 
 
 def list_jobs(size: Size, span: Span) -> Iterator[Row]:
-    """Jobs that were done in the last month, and some that failed for good."""
+    """Jobs that were done in the last month, some that failed for good, and those of the emails that wait."""
     total = size.members // 10
     for number in range(1, total + 1):
+        waits = number > total - _WAITING
         created = span.now - timedelta(days=29) * (1 - number / (total + 1))
-        dead = number % 2000 == 0
+        dead = number % 2000 == 0 and not waits
         yield {
-            "kind": "mails.tidy" if dead else "mail.send",
-            "payload": {} if dead else {"mail_id": number},
-            "state": "dead" if dead else "done",
-            "attempts": 5 if dead else 1,
+            "kind": "mails.tidy" if dead else KIND,
+            "payload": {} if dead else {"mail": number},
+            "unique_key": job_key(number) if waits else None,
+            "state": "dead" if dead else "pending" if waits else "done",
+            "attempts": 5 if dead else 0 if waits else 1,
             "max_attempts": 5,
             "run_at": created,
             "error": "TimeoutError: no answer" if dead else None,
             "request_id": f"{scatter(number, 15):016x}",
             "created_at": created,
-            "finished_at": created + timedelta(seconds=2),
+            "finished_at": None if waits else created + timedelta(seconds=2),
         }
 
 

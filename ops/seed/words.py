@@ -45,6 +45,8 @@ def _make_rare() -> list[str]:
 
 
 _ALL = [*_COMMON, *_make_rare()]
+RAREST = _ALL[-1]
+"""The word that is chosen least often."""
 _WEIGHTS = list(accumulate(1 / (rank + 3) for rank in range(len(_ALL))))
 
 
