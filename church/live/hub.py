@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 import gevent
 from flask import current_app
+from gevent.event import Event
 
 from church import telemetry
 from church.errors import UnavailableError
@@ -66,6 +67,7 @@ class Hub:
         self._close_deadlines = Deadlines(_LINGER_SECONDS, self._on_close_late)
         self._tasks: list[gevent.Greenlet[..., Any]] = []
         self._closing = False
+        self._occupied = Event()  # while there are connections, or something of them is left; else no timer runs
         self._make_parts(app, settings)
 
     def _make_parts(self, app: Flask, settings: Settings) -> None:
@@ -75,7 +77,9 @@ class Hub:
         self.rooms = JoinedRooms(self.connections_of, self.guarded, lambda: self.relay.is_heard)
         self.presence = Presence(self.relay, self.rooms)
         mark = settings.instance / "sign-ins.mark"
-        self.session_watch = SessionWatch(mark, self.connections, self.connections_of, self.rooms.feeds, self.guarded)
+        self.session_watch = SessionWatch(
+            mark, self.connections, self.connections_of, self.rooms.feeds, self.guarded, self._occupied.wait
+        )
         self._handlers = MessageHandlers(
             self.admit, self._member_limits, self.rooms, self.presence, self.relay, self.guarded
         )
@@ -134,6 +138,7 @@ class Hub:
             self._start()
         connection = Connection(self, fd, address, handshake, cookie)
         self.connections.add(connection)
+        self._occupied.set()
         self._reserved -= 1
         self._wheel.add(connection)
         self._auth_deadlines.add(connection)
@@ -277,6 +282,9 @@ class Hub:
         """Ping and enforce deadlines, for ever; the wheel turns a fiftieth of the ping interval at a time."""
         turned = time.monotonic()
         while True:
+            if not self._occupied.is_set():
+                self._occupied.wait()
+                turned = time.monotonic()
             gevent.sleep(min(self._wheel.pause, 0.25))
             self._auth_deadlines.tick()
             self._close_deadlines.tick()
@@ -288,11 +296,14 @@ class Hub:
     def _run_updates(self) -> None:
         """Every half second, for ever: publish the beat, look for missed changes, update who is in the rooms."""
         while True:
+            self._occupied.wait()
             gevent.sleep(0.5)
             if self.connections or self.presence.has_published_members:
                 self.guarded(self.relay.beat)
                 self.guarded(self.rooms.look)
                 self.guarded(self.presence.turn)
+            elif not self._lingering:
+                self._occupied.clear()
 
     def guarded(self, work: Callable[..., None], *args: Any) -> bool:
         """Run ``work`` in the app's context; log what it raises, and return whether it succeeded."""

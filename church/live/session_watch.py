@@ -35,7 +35,8 @@ class SessionWatch:
 
     ``mark`` is the file that changes when a session of this host ends. ``connections`` is all of this worker's,
     ``connections_of`` a member's, by the account's ref, and ``feeds`` is by room name; all three are read at each
-    check. ``guarded`` runs a function in the app's context, and logs what it raises.
+    check. ``guarded`` runs a function in the app's context, and logs what it raises. ``wait_for_clients`` returns once
+    there are connections.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class SessionWatch:
         connections_of: Callable[[str], Collection[Connection]],
         feeds: Mapping[str, RoomFeed],
         guarded: Callable[..., bool],
+        wait_for_clients: Callable[[], object] = lambda: None,
     ) -> None:
+        self._wait_for_clients = wait_for_clients
         self._connections = connections
         self._connections_of = connections_of
         self._feeds = feeds
@@ -57,6 +60,7 @@ class SessionWatch:
     def run(self) -> None:
         """Check, for ever."""
         while True:
+            self._wait_for_clients()
             gevent.sleep(_MARK_SECONDS)
             mark = self._mark.read()
             if mark != self._seen or time.monotonic() - self._checked_at >= _EVERY:

@@ -23,6 +23,7 @@ from tests.support.live_fixture import masked
 from tests.support.live_stubs import person, run_until
 
 Connect = Callable[..., socket.socket]
+RUN_UPDATES = Hub._run_updates
 
 
 @pytest.fixture
@@ -182,3 +183,16 @@ def test_unreadable_broadcast_is_ignored(one: Hub) -> None:
         for line in ("", "[]", "7", "{}", '{"worker":"w","rooms":[]}', '{"worker":"w","rooms":{"a":[[]]}}'):
             one.relay.hear(channel, line)
     assert not one.presence._others
+
+
+def test_timers_of_a_worker_without_connections_sleep_until_the_next(
+    one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hub, "_run_updates", RUN_UPDATES)
+    connect().close()
+    run_until(lambda: not one._occupied.is_set(), "the last is gone, and no timer runs")
+    connect(), connect("192.0.2.2")
+    assert one._occupied.is_set()
+    for connection in tuple(one.connections):
+        connection.close(1001, "bye", "shutdown")
+    run_until(lambda: not one._lingering, "clients that do not answer are dropped by the timers")
