@@ -75,7 +75,10 @@ class Reply(NamedTuple):
             begin = _write_begin(self.protocol, self.answer.status, closes)
             fields = {b"length": len(self.body), b"id": observation.request_id.encode() if observation else b""}
             end = b"\r\n" + self.body if self.sends_body else b"\r\n"
-            sock.sendall(begin + self.answer.head % fields + end)
+            data = begin + self.answer.head % fields + end
+            sent = sock.send(data)  # gevent's sendall asks the kernel for the size of its buffer first
+            if sent < len(data):
+                sock.sendall(data[sent:])
         finally:
             if observation is not None:
                 observation.finish()

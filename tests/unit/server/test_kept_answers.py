@@ -504,7 +504,7 @@ def test_a_client_that_is_gone_is_counted(site: DoorSite, monkeypatch: pytest.Mo
         raise BrokenPipeError
 
     site.get_kept("/")
-    monkeypatch.setattr(DoorSocket, "sendall", fails)
+    monkeypatch.setattr(DoorSocket, "send", fails)
     requests, in_flight = definitions.http_requests.labels("GET", "/", "200"), definitions.http_requests_in_flight
     with grows(requests), grows(in_flight, 0), pytest.raises(BrokenPipeError):
         site.get("/")
