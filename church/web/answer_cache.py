@@ -141,13 +141,10 @@ class KeptAnswers:
     def find(self, key: Key) -> Kept | None:
         """Return the answer if it is still current."""
         kept = self._kept.get(key)
-        if kept is None:
-            return None
-        if not kept.is_current():
-            if self._kept.get(key) is kept:
-                self._drop(key)
-            return None
-        return kept
+        if kept is None or kept.is_current():
+            return kept
+        kept.until = 0.0  # for good; its body may serve again, if the next answer has the same text
+        return None
 
     def use(self, kept: Kept) -> None:
         """Note that an answer is sent. Those that are sent often get the best compression."""
@@ -214,12 +211,13 @@ class Draft:
         fields = {name.lower(): value for name, value in self._headers}
         if self.terms is None or not self._may_be_kept(self.terms, fields):
             return pieces
-        answer = Answer(self._status, _write_head(self._headers), b"".join(pieces))
+        body = b"".join(pieces)
+        answer = Answer(self._status, _write_head(self._headers), body)
         if self._status.startswith("304 "):
             self._answers.keep_unchanged(self, answer, fields.get("etag"))
-        elif len(answer.body) == int(fields["content-length"]):
+        elif len(body) == int(fields["content-length"]):
             self._answers.keep(self, self.terms, answer, fields.get("etag"))
-        return ClosingIterator([answer.body], getattr(pieces, "close", None))
+        return ClosingIterator([body], getattr(pieces, "close", None))
 
     def _may_be_kept(self, terms: Terms, fields: Mapping[str, str]) -> bool:
         varies = {name.strip() for name in fields.get("vary", "").lower().split(",")} - {""}
