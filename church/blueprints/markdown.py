@@ -75,7 +75,7 @@ def _set_up(state: BlueprintSetupState) -> None:
 
 def _has_page(path: str) -> bool:
     """Whether the content folder has the page at ``path``: templates link no page that the operator has not written."""
-    return current_pages().address(path.removeprefix("/pages/")) is not None
+    return current_pages().has_page(path.removeprefix("/pages/"))
 
 
 def _describe_page(shown: PageView | TeaserView) -> Markup:

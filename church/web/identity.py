@@ -166,10 +166,14 @@ def _bearer(incoming: Request) -> str | None:
 
 
 class _Manager(LoginManager):  # type: ignore[misc]  # flask-login has no types
-    """flask-login without its remember cookie, whose hook opens the session of every request."""
+    """flask-login without its remember cookie, whose hook opens the session of every request, and its protection."""
 
     def init_app(self, app: Flask, add_context_processor: bool = False) -> None:
         app.login_manager = self  # type: ignore[attr-defined]
+
+    def _session_protection_failed(self) -> bool:
+        """Never: ``session_protection`` is off. Even so, flask-login would hash address and browser of each request."""
+        return False
 
 
 def _by_cookie(token: Any) -> SignedIn | None:

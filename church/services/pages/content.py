@@ -102,6 +102,7 @@ class Pages:
         self._watch = PictureWatch(self._pictures, clock)
         self._cache = RenderCache(renderer=self._render, is_current=self._watch.is_current)
         self._picture_use = PictureUse(self._cache.get)
+        self._linked: tuple[str, dict[str, bool]] = ("", {})
 
     def _render(self, page: PageFacts) -> Rendered:
         rendered = render_page(load_page(self.shelf.root, page), self._pictures.find)
@@ -222,6 +223,16 @@ class Pages:
             drafts = run_off_hub(pages_search.find_unpublished, self.shelf.root, library, query, tag)
             cards = [*(presenters.make_card(page) for page in drafts), *cards]
         return FoundPages(cards, found.next, max(0, offset - limit) if offset else None)
+
+    def has_page(self, slug: str) -> bool:
+        """Whether everyone knows of a page at ``slug``; looked up once a version, for the links of the layout."""
+        version = self.version()
+        if self._linked[0] != version:
+            self._linked = version, {}
+        linked = self._linked[1]
+        if slug not in linked:
+            linked[slug] = self.address(slug) is not None
+        return linked[slug]
 
     def read(self, slug: str, reader: Reader, origin: str) -> PageView | TeaserView | None:
         """Return the page at ``slug``, or its teaser for readers without access, or None. Raises RenderError."""

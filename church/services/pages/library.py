@@ -54,6 +54,10 @@ class LibraryPart:
     has_older: bool
 
 
+Neighbours = tuple[PageFacts | None, PageFacts | None]
+"""The pages just older and just newer than one."""
+
+
 @dataclass(frozen=True)
 class Library:
     """All pages at one version, newest first. ``modified``: seconds since 1970 of the last change in the folder.
@@ -70,6 +74,7 @@ class Library:
     turns_at: float | None = None
     is_complete: bool = False
     _found: dict[tuple[str, bool], PageFacts | None] = field(default_factory=dict, repr=False, compare=False)
+    _beside: dict[tuple[int, str], Neighbours] = field(default_factory=dict, repr=False, compare=False)
 
     # -- one page -----------------------------------------------------------------------------------------------------
 
@@ -93,14 +98,21 @@ class Library:
             found |= {page.slug: page for page in self._pages(wanted, *some, PUBLISHED)}
         return found
 
-    def neighbours(self, page: PageFacts) -> tuple[PageFacts | None, PageFacts | None]:
+    def neighbours(self, page: PageFacts) -> Neighbours:
         """Return the pages just older and just newer than ``page``; none for an unpublished one."""
         if self.find(page.slug) is None:
             return None, None
         place = -page.date.toordinal(), page.slug
-        older = self._pages(f"{_SELECT} WHERE state = 1 AND (age, slug) > (?, ?) ORDER BY age, slug LIMIT 1", *place)
+        if place not in self._beside:
+            if len(self._beside) >= _MOST_KEPT:
+                self._beside.clear()
+            self._beside[place] = self._find_beside(*place)
+        return self._beside[place]
+
+    def _find_beside(self, age: int, slug: str) -> Neighbours:
+        older = self._pages(f"{_SELECT} WHERE state = 1 AND (age, slug) > (?, ?) ORDER BY age, slug LIMIT 1", age, slug)
         newer = self._pages(
-            f"{_SELECT} WHERE state = 1 AND (age, slug) < (?, ?) ORDER BY age DESC, slug DESC LIMIT 1", *place
+            f"{_SELECT} WHERE state = 1 AND (age, slug) < (?, ?) ORDER BY age DESC, slug DESC LIMIT 1", age, slug
         )
         return (older[0] if older else None), (newer[0] if newer else None)
 
