@@ -1,8 +1,9 @@
-"""What a process has to know before gevent patches it late: above all `from time import sleep` and such in its modules.
+"""What a process has to know before gevent patches it late: where its code holds what gevent will replace.
 
-gevent replaces `time.sleep`; a module that had already taken it by name would go on to block all greenlets of its
-process. The master imports the site unpatched, since its other children need real threads. So it notes these names
-(looking for them in a child would write to most of the shared memory), and each web worker sets them anew.
+gevent replaces `time.sleep`; a module that took it by name (`from time import sleep`), or a function that has it as a
+default, would go on to block all greenlets of its process. The master imports the site unpatched, since its other
+children need real threads. So it notes these places (looking for them in a child would write to most of the shared
+memory), and each web worker sets them anew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from threading import Lock
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 _PATCHED = (
@@ -30,51 +31,74 @@ _PATCHED = (
     "os",
 )
 _RAW = frozenset({"SocketType"})  # who imports the socket below Python's own wants that one
+_NOT_OURS = sys.stdlib_module_names | {"gevent", "greenlet", "__main__"}  # they look after themselves
 _SITE = "church"
 _REAL_LOCKS = "church.observability"  # its locks are real ones on purpose: threads and greenlets share them
 _LOCK = type(Lock())
 
 
-class EarlyName(NamedTuple):
-    """A global of a module that holds an object of the standard library."""
+class Source(NamedTuple):
+    """A function or class of the standard library, and the modules and names at which that has it."""
 
-    module: ModuleType
-    name: str
     held: Any
-    source: tuple[str, str]
-    """Module and name at which the standard library has it."""
+    places: list[tuple[str, str]]
+
+    def replacement(self) -> Any:
+        """What is there now."""
+        now = (getattr(sys.modules[module], name, self.held) for module, name in self.places)
+        return next((one for one in now if one is not self.held), self.held)
 
 
-_noted: list[EarlyName] | None = None
+class EarlyPlaces(NamedTuple):
+    """Where the loaded code holds things of the standard library, and locks."""
+
+    sources: dict[int, Source]
+    names: list[tuple[Any, str]]
+    """Modules, classes and objects, each with the name at which it holds one."""
+    functions: list[FunctionType]
+    """Functions with one as a default."""
+    locks: list[tuple[Any, str]]
+    """Modules and objects of the site with locks."""
+
+
+_noted: EarlyPlaces | None = None
 _plugins: Any = None
-_locks: list[tuple[Any, str]] = []
 
 
 def note() -> None:
-    """Note what the loaded modules hold; the master calls this when it has imported the site."""
-    global _noted, _plugins  # noqa: PLW0603 - one list a process
+    """Note what the loaded code holds; the master calls this when it has imported the site."""
+    global _noted, _plugins  # noqa: PLW0603 - one for the process
     _plugins = metadata.entry_points()
-    sources = _sources()
-    _noted = [
-        EarlyName(module, name, held, source)
-        for module, name, held in _globals_of_libraries()
-        for source in sources.get(id(held), ())
-    ]
-    _locks[:] = [(holder, name) for holder in _holders_of_the_site() for name in _lock_names(holder)]
+    found = _noted = EarlyPlaces(_find_sources(), [], [], [])
+    for each in gc.get_objects():
+        kind = type(each)
+        if kind is FunctionType:
+            if _is_ours(each.__module__) and _holds_one(found.sources, each):
+                found.functions.append(each)
+        elif kind is ModuleType:
+            _note_names(found, each, each.__name__)
+        elif isinstance(each, type):
+            _note_names(found, each, each.__module__)
+        elif isinstance(kind.__module__, str) and kind.__module__.startswith(f"{_SITE}."):
+            _note_names(found, each, kind.__module__)
 
 
 def renew() -> None:
-    """Set the noted names to what gevent has patched in; a web worker calls this after it has patched.
+    """Set the noted places to what gevent has patched in; a web worker calls this after it has patched.
 
     The site's locks become new ones, too: a greenlet that waits for an early one stops all others.
     """
     if _noted is None:
         note()
-    for module, name, held, source in _noted or ():
-        now = getattr(sys.modules[source[0]], source[1], held)
-        if now is not held:
-            setattr(module, name, now)
-    for holder, name in _locks:
+    if (noted := _noted) is None:
+        return
+    replaced = {key: now for key, source in noted.sources.items() if (now := source.replacement()) is not source.held}
+    for holder, name in noted.names:
+        if (held := id(vars(holder)[name])) in replaced:
+            setattr(holder, name, replaced[held])
+    for function in noted.functions:
+        _renew_defaults(function, replaced)
+    for holder, name in noted.locks:
         setattr(holder, name, sys.modules["threading"].Lock())
 
 
@@ -91,31 +115,39 @@ def known_plugins() -> Iterator[None]:
         metadata.entry_points = find
 
 
-def _sources() -> dict[int, list[tuple[str, str]]]:
-    """Where the standard library has the functions and classes that gevent may replace, by their identity."""
-    found: dict[int, list[tuple[str, str]]] = {}
-    for source in filter(sys.modules.__contains__, _PATCHED):
-        for name, held in vars(sys.modules[source]).items():
+def _find_sources() -> dict[int, Source]:
+    """Find the functions and classes of the standard library that gevent may replace, by their identity."""
+    found: dict[int, Source] = {}
+    for module in filter(sys.modules.__contains__, _PATCHED):
+        for name, held in vars(sys.modules[module]).items():
             if callable(held) and name not in _RAW:
-                found.setdefault(id(held), []).append((source, name))
+                found.setdefault(id(held), Source(held, [])).places.append((module, name))
     return found
 
 
-def _globals_of_libraries() -> Iterator[tuple[ModuleType, str, Any]]:
-    """The globals of all modules outside of the standard library and gevent, which look after themselves."""
-    for full_name, module in list(sys.modules.items()):
-        top = full_name.partition(".")[0]
-        if isinstance(module, ModuleType) and top not in sys.stdlib_module_names and top not in {"gevent", "greenlet"}:
-            yield from ((module, name, held) for name, held in list(vars(module).items()))
+def _is_ours(module: object) -> bool:
+    return isinstance(module, str) and module.partition(".")[0] not in _NOT_OURS
 
 
-def _holders_of_the_site() -> Iterator[Any]:
-    """The site's modules, and the objects of its classes."""
-    for each in gc.get_objects():
-        name = each.__name__ if type(each) is ModuleType else type(each).__module__
-        if isinstance(name, str) and name.partition(".")[0] == _SITE and not name.startswith(_REAL_LOCKS):
-            yield each
+def _holds_one(sources: dict[int, Source], function: FunctionType) -> bool:
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    return any(id(value) in sources for value in defaults)
 
 
-def _lock_names(holder: Any) -> list[str]:
-    return [name for name, held in getattr(holder, "__dict__", {}).items() if type(held) is _LOCK]
+def _note_names(found: EarlyPlaces, holder: Any, module: object) -> None:
+    if not _is_ours(module):
+        return
+    is_of_site = str(module).partition(".")[0] == _SITE and not str(module).startswith(_REAL_LOCKS)
+    for name, held in list(getattr(holder, "__dict__", {}).items()):
+        if id(held) in found.sources:
+            found.names.append((holder, name))
+        elif is_of_site and type(held) is _LOCK:
+            found.locks.append((holder, name))
+
+
+def _renew_defaults(function: FunctionType, replaced: dict[int, Any]) -> None:
+    if function.__defaults__:
+        function.__defaults__ = tuple(replaced.get(id(value), value) for value in function.__defaults__)
+    if function.__kwdefaults__:
+        defaults = function.__kwdefaults__.items()
+        function.__kwdefaults__ = {name: replaced.get(id(value), value) for name, value in defaults}

@@ -49,6 +49,12 @@ import _socket
 print("raw socket kept:", RawSocket is _socket.socket)
 
 early, early_locks = [], []
+from types import FunctionType
+for each in gc.get_objects():
+    top = (each.__module__ or "").partition(".")[0] if type(each) is FunctionType else "gevent"
+    if top not in {*sys.stdlib_module_names, "gevent"}:
+        if real[0] in (*(each.__defaults__ or ()), *(each.__kwdefaults__ or {}).values()):
+            early.append(f"{each.__module__}.{each.__qualname__}")
 for name, module in list(sys.modules.items()):
     top = name.partition(".")[0]
     if module is None or top in sys.stdlib_module_names or top in {"gevent", "greenlet", "__main__"}:
