@@ -84,6 +84,7 @@ OWN_PAGES = {
     "jobs": ("admin", "/admin/jobs"),
     "mails": ("admin", "/admin/mails"),
     "audit log": ("admin", "/admin/audit"),
+    "audit log up to a day": ("admin", "/admin/audit?action=account.registered&day=2020-02-29"),
     "delivery": ("admin", "/dora"),
 }
 
