@@ -32,6 +32,7 @@ from church.database.maintenance import (
     write_file,
     write_row,
 )
+from church.database.member_index import SearchKind, find_kind
 from church.extensions import db
 from church.lib.secrets import load_instance_secret
 from church.models import PageText, User
@@ -123,6 +124,8 @@ def test_backup_of_a_busy_site_is_consistent_and_restores_elsewhere(
 
     restored = restore(another, tmp_path / "site.tar.gz")
     assert restored.manifest == manifest
+    with in_site(another), db.read() as session:
+        assert find_kind(session) is not SearchKind.BEGINNINGS  # its index is made again
     assert manifest.revision == migrations.head_revision()
     found = slugs(another)
     assert "first" in found

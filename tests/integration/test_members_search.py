@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 
 from church import jobs
 from church.config import current_settings
@@ -246,7 +246,11 @@ def test_search_without_pg_trgm_finds_the_beginning_of_old_accounts(
     for refused in (("_MAY_INSTALL", "SELECT false"), ("_INSTALL", "CREATE EXTENSION no_such_extension")):
         with monkeypatch.context() as patched:
             patched.setattr(member_index, refused[0], text(refused[1]))
-            migrations.migrate(site)
+            with migrations.locked_connection(site) as connection:
+                connection.execute(text(f"UPDATE users SET source = '{refused[0]}'"))
+                member_index.ensure_index(connection)
+            with db.read() as session:  # the refusal undoes nothing else
+                assert set(session.scalars(select(User.source))) == {refused[0]}
     state, finding, fix = check_database(site)
     assert (state, "without pg_trgm" in finding, "CREATE EXTENSION pg_trgm" in fix) == ("warn", True, True)
     page = members.search_accounts(MemberFilters("Grace"))
