@@ -12,8 +12,8 @@ from church.config import Settings
 from church.database import Database
 from church.models import PageText
 from church.models.base import MARK_END, MARK_START
-from church.services.pages.search import search_statement
-from church.services.pages.search_text import index_text
+from church.services.pages.search.find import search_statement
+from church.services.pages.search.words import index_text
 
 pytestmark = pytest.mark.services
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from church.extensions import db
 from church.models.pages import PageText
-from church.services.pages import index
+from church.services.pages.search import index
 from tests.support.services_fixture import site_settings
 
 pytestmark = pytest.mark.services

@@ -20,7 +20,7 @@ from church.services.pages.library import MonthCount, TagCount, looks_like_trave
 from church.services.pages.page_reports import PageReport
 from church.services.pages.presenters import FoundPages, PageCard, PagePart, PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
-from church.services.pages.search_text import Piece, index_text, remove_accents, search_words, split_query
+from church.services.pages.search.words import Piece, index_text, remove_accents, search_words, split_query
 from church.services.pages.sitemap import PageAddresses, SitemapFile, find_sitemap_file
 from church.services.pages.topics import ALL_TOPICS, MOST_TOPICS, TopicPart, choose_most_used, list_topics
 

@@ -30,17 +30,15 @@ from church.lib.threads import run_off_hub
 from church.models.base import utc_now
 from church.services.access import ANONYMOUS, Access, Reader, may_read, may_read_drafts
 from church.services.pages import feeds, presenters, watch
-from church.services.pages import search as pages_search
 from church.services.pages.feeds import FeedItem
 from church.services.pages.file_check import FileCheck, load_page
 from church.services.pages.folder import FileProblem
 from church.services.pages.front_matter import PageFacts, compose_letters
-from church.services.pages.index import SearchIndex
 from church.services.pages.library import Library, MonthCount, TagCount
 from church.services.pages.page_reports import FolderReport, PageReport, PageReports, check_pages, read_known
-from church.services.pages.picture_use import PictureUse, PictureWatch
-from church.services.pages.pictures import OpenPicture, PictureError, PictureFolder, PictureVersion, is_valid_path
-from church.services.pages.placed_pictures import make_addresses_absolute
+from church.services.pages.pictures.files import OpenPicture, PictureError, PictureFolder, PictureVersion, is_valid_path
+from church.services.pages.pictures.placed import make_addresses_absolute
+from church.services.pages.pictures.use import PictureUse, PictureWatch
 from church.services.pages.presenters import FoundPages, PageCard, PagePart, PageView, TeaserView, make_key, read_key
 from church.services.pages.render import (
     ChangedPageError,
@@ -50,6 +48,8 @@ from church.services.pages.render import (
     load_renderer,
     render_page,
 )
+from church.services.pages.search import find as pages_search
+from church.services.pages.search.index import SearchIndex
 from church.services.pages.shelf import Shelf, read_apart
 
 log = logging.getLogger("church.pages")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from church.lib.links import LEADS_OUT, check_folder_link, is_inside
 from church.services.pages.front_matter import MAX_BYTES, FileVersion, InvalidPageError, Page, parse_page
-from church.services.pages.pictures import SUFFIXES
+from church.services.pages.pictures.files import SUFFIXES
 
 _MOST_FOLDERS = 20
 # Temporary errors of the host: the site keeps serving the pages that it knows.

@@ -19,8 +19,8 @@ from markupsafe import Markup
 from church.lib.threads import run_off_hub
 from church.services.pages.clean_html import RESERVED_IDS, clean_markup
 from church.services.pages.front_matter import Page, PageFacts
-from church.services.pages.pictures import PictureVersion
-from church.services.pages.placed_pictures import FindPicture, place_pictures
+from church.services.pages.pictures.files import PictureVersion
+from church.services.pages.pictures.placed import FindPicture, place_pictures
 from church.services.pages.removed_markup import MOST_NAMED, name_removed
 from church.services.pages.teaser import extract_text
 from church.services.pages.video_links import place_cards, replace_frames

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from church.services.pages.clean_html import HEADINGS, VOID
-from church.services.pages.pictures import ADDRESS
+from church.services.pages.pictures.files import ADDRESS
 
 MOST_PARAGRAPHS = 3
 MOST_CHARACTERS = 1200

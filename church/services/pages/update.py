@@ -27,7 +27,7 @@ from church.services.pages.folder import (
     walk_folder,
 )
 from church.services.pages.front_matter import Page
-from church.services.pages.pictures import SUFFIXES
+from church.services.pages.pictures.files import SUFFIXES
 from church.services.pages.rows import PageRows, path_at, place_of
 from church.services.pages.times import find_change, find_times, from_number, to_number
 

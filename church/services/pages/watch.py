@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from church.lib.inotify import Event, Inotify
 from church.lib.network_files import is_on_network
-from church.services.pages.pictures import SUFFIXES
+from church.services.pages.pictures.files import SUFFIXES
 from church.services.pages.shelf import BEAT_SECONDS, Look, Shelf
 from church.services.pages.update import Update
 

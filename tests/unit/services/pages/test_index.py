@@ -15,8 +15,8 @@ from church.models.pages import PageText
 from church.services import live_broadcast
 from church.services.access import ANONYMOUS
 from church.services.pages import content as pages_content
-from church.services.pages import index
 from church.services.pages.content import Pages
+from church.services.pages.search import index
 from tests.support.pages_fixture import small_library, write_page
 from tests.support.pictures import make_png
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from church.services.pages.picture_header import PictureHeader, read_header
+from church.services.pages.pictures.header import PictureHeader, read_header
 from tests.support.picture_bytes import avif, gif, jpeg, webp
 from tests.support.pictures import make_png
 

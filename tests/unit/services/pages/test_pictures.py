@@ -14,8 +14,14 @@ from church.services.pages.content import Pages
 from church.services.pages.file_check import load_page
 from church.services.pages.front_matter import PageFacts
 from church.services.pages.library import load_library
-from church.services.pages.picture_use import PictureUse
-from church.services.pages.pictures import MAX_BYTES, PictureError, PictureFolder, is_valid_path, resolve_reference
+from church.services.pages.pictures.files import (
+    MAX_BYTES,
+    PictureError,
+    PictureFolder,
+    is_valid_path,
+    resolve_reference,
+)
+from church.services.pages.pictures.use import PictureUse
 from church.services.pages.render import Rendered, render_page
 from church.services.pages.rows import PageRows
 from church.services.pages.update import Update

@@ -17,8 +17,8 @@ from church.models.pages import PageText
 from church.services import live_broadcast
 from church.services.access import ANONYMOUS, Reader
 from church.services.pages.content import Pages
-from church.services.pages.search import search_statement
-from church.services.pages.search_text import search_words
+from church.services.pages.search.find import search_statement
+from church.services.pages.search.words import search_words
 from tests.support.pages_fixture import CLOSED, HIDDEN, small_library, write_page
 from tests.support.services_fixture import site_settings
 

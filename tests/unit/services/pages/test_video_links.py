@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from church.services.pages.pictures import PictureFolder
+from church.services.pages.pictures.files import PictureFolder
 from church.services.pages.render import render_fragment, render_page
 from church.services.pages.video_links import recognise_video
 from tests.support.pages_fixture import attributes_of, make_page, render_body

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from church.lib.threads import run_off_hub
 from church.services.pages.front_matter import PageFacts
 from church.services.pages.library import Library
-from church.services.pages.pictures import PictureFolder, PictureVersion
+from church.services.pages.pictures.files import PictureFolder, PictureVersion
 from church.services.pages.render import ChangedPageError, Rendered, RenderError
 
 _FRESH_SECONDS = 1.0

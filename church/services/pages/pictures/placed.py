@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from church.services.pages.pictures import FoundPicture, PictureError, PictureVersion, fit_size
+from church.services.pages.pictures.files import FoundPicture, PictureError, PictureVersion, fit_size
 
 FindPicture = Callable[[str, str], FoundPicture | None]
 """Finds the picture that a reference in the page at a path means; see ``PictureFolder.find``."""

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from urllib.parse import quote, unquote, urlsplit
 
 from church.lib.validators import Validators
-from church.services.pages.picture_header import PictureHeader, read_header
+from church.services.pages.pictures.header import PictureHeader, read_header
 
 ADDRESS = "/pictures/"
 MAX_BYTES = 32 * 1024 * 1024

@@ -22,7 +22,7 @@ from church.services.pages.front_matter import PageFacts
 from church.services.pages.library import Library
 from church.services.pages.page_reports import RenderedPage, list_failed, list_unrendered, store_rendered
 from church.services.pages.render import ChangedPageError, Rendered, RenderError
-from church.services.pages.search_text import index_text, show_text
+from church.services.pages.search.words import index_text, show_text
 
 log = logging.getLogger("church.pages")
 

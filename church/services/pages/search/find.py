@@ -1,7 +1,7 @@
 """Search the pages, without revealing text that a reader has no access to. ``index`` keeps what is searched.
 
 SQLite and PostgreSQL match alike: case and accents are ignored, no stemming, all words must match, and the last word
-may be a prefix. Text without blanks between words, as in Japanese, matches anywhere (see search_text).
+may be a prefix. Text without blanks between words, as in Japanese, matches anywhere (see words).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from church.models.pages import PageText
 from church.services.access import Access, Reader, may_read
 from church.services.pages.folder import read_file
 from church.services.pages.front_matter import Page, PageFacts
-from church.services.pages.index import has_texts, is_of_page, make_open_row
 from church.services.pages.library import Library
 from church.services.pages.render import ChangedPageError, Rendered, RenderError
-from church.services.pages.search_text import (
+from church.services.pages.search.index import has_texts, is_of_page, make_open_row
+from church.services.pages.search.words import (
     MAX_QUERY,
     Piece,
     fold_letters,
