@@ -10,15 +10,15 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from church.database.kept_sums import SumName, read_sums
-from church.database.paging import NEWEST, ListPage, Place, fetch_page
+from church.database.paging import NEWEST, ListPage, Place, count_up_to, fetch_page
 from church.errors import ConflictError, NotFoundError, UnavailableError
 from church.extensions import db
 from church.models import StripeEvent, Subscription, User
 from church.models.base import plain, utc_now
-from church.models.billing import CURRENT_ONLY, CURRENT_STATUSES, ENDED_STATUSES
+from church.models.billing import CURRENT_ONLY, CURRENT_STATUSES, ENDED_STATUSES, EventState
 from church.services import audit, money
 from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor
@@ -207,10 +207,11 @@ def list_events(
 
 
 def count_events() -> dict[str, int]:
-    """Count the events in each state."""
+    """Count the events in each state; of each at most one more than ``MOST_COUNTED``."""
+    counted = [count_up_to(select(StripeEvent.id).where(StripeEvent.state == state.value)) for state in EventState]
     with db.read() as session:
-        found = session.execute(select(StripeEvent.state, func.count()).group_by(StripeEvent.state)).all()
-    return {state: count for state, count in found}  # noqa: C416 - the checker sees rows, not pairs
+        found = session.execute(select(*counted)).one()
+    return {state.value: count for state, count in zip(EventState, found, strict=True) if count}
 
 
 def find_event(event_id: int) -> EventView | None:

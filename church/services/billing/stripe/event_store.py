@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from church import jobs, telemetry
-from church.database import database_now
+from church.database import batches, database_now
 from church.database.batches import find_in_batches
 from church.database.upsert import add_once
 from church.extensions import db
@@ -226,11 +226,25 @@ _IS_WHOLE = StripeEvent.payload["truncated"].as_boolean().is_(None)
 def forget_payloads(_payload: dict[str, Any]) -> None:
     """Replace old payloads by their outline, from which an event can still be replayed."""
     with db.read() as session:
-        old = [StripeEvent.received_at < database_now(session) - KEEP_PAYLOADS]
+        before = database_now(session) - KEEP_PAYLOADS
+        old = [StripeEvent.received_at < before, StripeEvent.received_at >= _find_first_whole(session, before)]
     count = 0
     for ids in find_in_batches(db, StripeEvent.id, _IS_WHOLE, along=StripeEvent.received_at, within=old):
         count += _shorten_payloads(ids)
     log.info("old payloads removed", extra={"event": "stripe.forgotten", "count": count})
+
+
+def _find_first_whole(session: Session, before: datetime) -> datetime:
+    """Return the time from which on there may be whole payloads: before it is a batch that has none.
+
+    The job goes from the oldest on, so that nothing older is left, and a job that failed halfway is noticed.
+    """
+    page = select(StripeEvent.received_at, _IS_WHOLE).order_by(StripeEvent.received_at.desc()).limit(batches.BATCH)
+    while rows := session.execute(page.where(StripeEvent.received_at < before)).all():
+        before = rows[-1][0]
+        if not any(is_whole for _, is_whole in rows):
+            break
+    return before
 
 
 @register_deletion

@@ -27,6 +27,7 @@ from church.services.videos.editing import make_import_key
 from church.services.videos.storage import local
 
 _UNSETTLED = (VideoState.QUEUED.value, VideoState.WORKING.value)
+_UNFINISHED = (*_UNSETTLED, VideoState.FAILED.value)
 _CRASHED = "The import process crashed on every attempt. Check the log, then try again."
 # Seconds: younger files are kept, because a file is written before its row.
 _MIN_AGE = 3600.0
@@ -54,7 +55,7 @@ def _load_unfinished() -> tuple[set[str], set[str]]:
     """Load the refs whose sources are still needed, and the refs that an import may be working on."""
     with db.read() as session:
         uploads = set(session.scalars(select(VideoUpload.ref)))
-        states = session.execute(select(Video.ref, Video.state).where(Video.state != VideoState.READY.value)).all()
+        states = session.execute(select(Video.ref, Video.state).where(Video.state.in_(_UNFINISHED))).all()
     importing = {ref for ref, state in states if state in _UNSETTLED}
     return uploads | {ref for ref, _ in states}, importing
 

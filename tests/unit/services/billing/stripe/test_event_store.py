@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.event import listen
 
 from church.database import batches
@@ -200,22 +200,37 @@ def test_payload_is_kept_for_ninety_days(at_work: Flask, monkeypatch: pytest.Mon
     }  # fmt: skip
 
 
-def test_payloads_are_forgotten_without_reading_all_outlines_in_one_statement(
-    at_work: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Outlines stay forever, and no index tells them from whole payloads."""
+def test_outlines_of_former_days_are_not_read_again(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stay forever: the job reads one batch of them, and sees that everything older was done before."""
     monkeypatch.setattr(batches, "BATCH", 2)
-    for number in range(6):
+    for number in range(12):
         event_store.claim_event(event(id=f"evt_{number}"))
-    old = utc_now() - event_store.KEEP_PAYLOADS - timedelta(minutes=1)
+    old = utc_now() - event_store.KEEP_PAYLOADS - timedelta(days=1)
     with db.write() as session:
-        session.execute(update(StripeEvent).values(received_at=old))
+        for number, row in enumerate(session.scalars(select(StripeEvent).order_by(StripeEvent.id))):
+            row.received_at = old + timedelta(minutes=number)
     event_store.forget_payloads({})
+    assert not any("ann@example.org" in str(row.payload) for row in stored(StripeEvent))
     parameters: list[Any] = []
     with db.read() as session:
         listen(session.get_bind().engine, "before_cursor_execute", lambda *given: parameters.append(given[3]))
     event_store.forget_payloads({})
-    assert len([one for one in parameters if batches.BATCH in one]) == 4  # three pages, and the end
+    assert len([one for one in parameters if batches.BATCH in one]) == 3  # the newest, the same again, and the end
+
+
+@pytest.mark.parametrize("left", [1, 3, 4, 5])
+def test_payloads_that_a_failed_job_left_are_found(at_work: Flask, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    monkeypatch.setattr(batches, "BATCH", 2)
+    for number in range(6):
+        event_store.claim_event(event(id=f"evt_{number}"))
+    old = utc_now() - event_store.KEEP_PAYLOADS - timedelta(days=1)
+    with db.write() as session:
+        for number, row in enumerate(session.scalars(select(StripeEvent).order_by(StripeEvent.id))):
+            row.received_at = old + timedelta(minutes=number)
+            if number < 6 - left:
+                row.payload = {"truncated": True}
+    event_store.forget_payloads({})
+    assert all("truncated" in row.payload for row in stored(StripeEvent))
 
 
 def test_deleted_account_without_a_payment_reads_no_event(ada: User) -> None:
