@@ -19,7 +19,8 @@ import time
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
-from gunicorn import app, sock
+from gunicorn import sock
+from gunicorn.app import base
 from gunicorn.arbiter import Arbiter
 
 from church.config import ConfigError, load_settings
@@ -37,7 +38,7 @@ _SIGNALS = frozenset({*Arbiter.SIGNALS, signal.SIGCHLD})
 
 def install() -> None:
     """Make gunicorn use this master. It has no setting for that."""
-    app.base.Arbiter = SiteMaster
+    base.Arbiter = SiteMaster
 
 
 class Handover(NamedTuple):
