@@ -30,6 +30,7 @@ from church.observability.traces import process_tracer
 from church.observability.traces.process_tracer import SAMPLED, sample
 from church.observability.verbs import (
     Handshake,
+    forget_series,
     handshake,
     live_message,
     report_withheld,
@@ -167,6 +168,7 @@ def unrecorded() -> Iterator[None]:
     finally:
         logging.disable(disabled)
         client_internals.restore_children(series)
+        forget_series()
         worker_files.SlotValue.restore_counts(counts)
 
 

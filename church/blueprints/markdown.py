@@ -68,7 +68,7 @@ _SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 def _set_up(state: BlueprintSetupState) -> None:
     app = cast("Flask", state.app)
     pages.init_app(app)
-    answer_cache.depends_on(app, "pages", app.extensions["pages"].version)
+    answer_cache.depends_on(app, "pages", lambda: app.extensions["pages"].version())  # noqa: PLW0108 - set anew
     state.app.add_template_global(_has_page, "has_page")
     state.app.add_template_global(_describe_page, "json_ld")
 

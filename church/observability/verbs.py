@@ -196,6 +196,11 @@ def _content_counter(content_type: str, access_level: str, outcome: str) -> Coun
     )
 
 
+def forget_series() -> None:
+    """Look each series up again: those that were found before are no longer counted."""
+    _content_counter.cache_clear()
+
+
 # -- payments and outgoing calls ------------------------------------------------------------------------------------
 
 

@@ -123,12 +123,13 @@ class Pages:
 
     @contextmanager
     def resting(self) -> Iterator[None]:
-        """Answer by the rows as they are, and look at no folder: for a process that others are forked from."""
+        """Answer by the rows as they are, look at no folder, and leave no file open: in a process before it forks."""
         self.shelf.is_resting = True
         try:
             yield
         finally:
             self.shelf.is_resting = False
+            self.shelf.rows.close()
 
     def watch_pictures(self, slug: str | None = None) -> Callable[[], bool] | None:
         """Return a function that says whether a page, or all those of the feed, would show the same pictures now.

@@ -151,6 +151,11 @@ class PageRows:
         if connection is not None and self._opened[0] == os.getpid():
             connection.close()
 
+    def close(self) -> None:
+        """Close the file before a fork: SQLite in a child would take the locks of its parent for its own."""
+        if self.is_shared:
+            self.forget()
+
     def remove_damaged(self) -> None:
         """Remove the file, whose rows cannot be read, so that they are made anew."""
         self.forget()

@@ -25,19 +25,19 @@ HEAVY = (
 
 REHEARSE = f"""
 HEAVY = {HEAVY}
-import json, logging, sys, threading
+import glob, json, logging, os, sys, threading, types
 events = []
 network = {{"socket.connect", "socket.getaddrinfo", "socket.sendto"}}
 sys.addaudithook(lambda event, args: events.append(event) if event in network else None)
 start = threading.Thread.start
 threads = []
 threading.Thread.start = lambda self: (threads.append(self.name), start(self))
-from church import create_app
+from church import create_app, telemetry
 from church.extensions import db, store
 from church.observability.metrics import client_internals, definitions, worker_files
 from church.observability import request_observer
 from church.server import rehearsal
-from church.web import rate_limits
+from church.web import answer_cache, rate_limits
 class Lines(logging.Handler):
     def emit(self, record): lines.append(record.getMessage())
 lines = []
@@ -51,17 +51,23 @@ def noted(app, path, **options):
     statuses[path] = bool(body)
     return body
 rehearsal._ask = noted
+def count_view():  # as a worker does for a page that was rehearsed; returns what /metrics has of it
+    telemetry.track_content_access("page", "public", "granted")
+    labels = {{"content_type": "page", "access_level": "public", "outcome": "granted"}}
+    return definitions.CATALOGUE.get_sample_value("content_access_total", labels)
 series = client_internals.list_children(definitions.CATALOGUE)
 hooks = list(app.before_request_funcs[None])
 heavy = [name for name in HEAVY if name in sys.modules]
 lines.clear()
 rehearsal.rehearse(app)
 counters = rate_limits._counters(app)
+answers = answer_cache.answers_of(app)
+app.extensions["pages"] = types.SimpleNamespace(version=lambda: "of the pages after the fork")
 print(json.dumps({{
     "heavy": heavy,
     "network": events,
     "threads": threads,
-    "lines": lines,
+    "lines": list(lines),
     "counted": [v._key for v, number in worker_files.SlotValue.list_counts() if number],
     "series": client_internals.list_children(definitions.CATALOGUE) == series,
     "slot": worker_files.SLOTS.number,
@@ -72,6 +78,9 @@ print(json.dumps({{
         engine.pool.checkedin() for engine in app.extensions["database"].engines.distinct
     ],
     "store": app.extensions["church_store"]._client is None,
+    "views": count_view(),
+    "files": [name for name in map(os.path.realpath, glob.glob("/proc/self/fd/*")) if ".db" in name],
+    "pages": answers.begin(answer_cache.Key("/", "br")).marks["pages"],
     "answered": [path for path, answered in statuses.items() if answered],
 }}))
 """
@@ -104,6 +113,9 @@ NOTHING = {
     "hooks": True,
     "observed": True,
     "store": True,
+    "views": 1.0,
+    "files": [],
+    "pages": "of the pages after the fork",
 }
 
 
