@@ -112,9 +112,9 @@ class Kept:
     size: int = 0
     """Bytes in memory, nearly: of the ordinary body, also once a better compressed one is in its place."""
 
-    def is_current(self) -> bool:
-        """Whether nothing has changed since it was made."""
-        if time.monotonic() >= self.until or tuple([read() for read in self.readers]) != self.marks:
+    def is_current(self, marks: tuple[Any, ...]) -> bool:
+        """Whether nothing has changed since it was made; ``marks`` are what ``readers`` return now."""
+        if time.monotonic() >= self.until or marks != self.marks:
             return False
         return self.terms.is_current is None or self.terms.is_current()
 
@@ -141,8 +141,13 @@ class KeptAnswers:
     def find(self, key: Key) -> Kept | None:
         """Return the answer if it is still current."""
         kept = self._kept.get(key)
-        if kept is None or kept.is_current():
+        if kept is None:
+            return None
+        marks = tuple([read() for read in kept.readers])
+        if kept.is_current(marks):
             return kept
+        if None in marks:  # not known just now
+            return None
         kept.until = 0.0  # for good; its body may serve again, if the next answer has the same text
         return None
 

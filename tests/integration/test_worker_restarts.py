@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support import load
+from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
 
 
@@ -20,6 +21,6 @@ def test_workers_restarting_under_load_answer_every_request(
     assert tally.unanswered == 0
     assert sum(tally.answers.values()) == 2400
     assert {status for _, status in tally.answers} == {200}
-    assert not begun & set(one.worker_pids())  # each has restarted, or is about to end
+    wait_until(lambda: not begun & set(one.worker_pids()), "each has restarted")
     ids = [record["request_id"] for record in one.records() if record["event"] == "http.request"]
     assert len(set(ids)) == len(ids) > 2000  # workers are forked from one parent, but their random numbers differ

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ from church.services.videos.presenters import VideoCard
 
 _KEPT, _MARK = "video_shelf", "video_mark"  # keys in app.extensions
 _CHECK_SECONDS = 1.0
+_TRUSTED_SECONDS = 2.0
 _NEWEST = 50
 _MOST_MONTHS = 1200
 _READY = Video.state == VideoState.READY.value
@@ -50,8 +53,9 @@ class _Kept:
     check_at: float = 0.0
     mark: int = 0
     """The host's mark of changes before the version was read."""
-    is_looking: bool = False
-    """Whether the version is being read, so that it is not known whether this is still the newest."""
+    looking: int = 0
+    """The mark for which the version is being read."""
+    looked_at: float = 0.0
     values: dict[Hashable, Any] = field(default_factory=dict)
     before: dict[Hashable, Any] = field(default_factory=dict)
     """What was made of the version before, for while the database is down."""
@@ -72,19 +76,24 @@ def mark_changed() -> None:
 
 
 def find_version(app: App) -> int | None:
-    """Return the ``library_version`` of an app outside its requests.
+    """Return the ``library_version`` of an app outside its requests, without waiting for the database.
 
-    None if the database was never reached, and while another request looks.
+    None if it is not known: after a change that nobody has looked at, or if the last look is two seconds old.
     """
     kept: _Kept | None = app.extensions.get(_KEPT)
-    if kept is not None and kept.is_looking:
+    mark, now = _mark_of(app.extensions)[0], time.monotonic()
+    if kept is None or kept.version < 0 or kept.mark != mark or now >= kept.looked_at + _TRUSTED_SECONDS:
         return None
-    if kept is not None and time.monotonic() < kept.check_at and _mark_of(app.extensions)[0] == kept.mark:
-        version = kept.version
-    else:
-        with app.app_context():
-            version = library_version()
-    return version if version >= 0 else None
+    if now >= kept.check_at:
+        kept.check_at = now + _CHECK_SECONDS
+        thread = threading.Thread(target=_look_beside, args=(app, kept, mark), name="videos-look", daemon=True)
+        Context().run(thread.start)  # a greenlet would keep the context of the request that happened to start it
+    return kept.version
+
+
+def _look_beside(app: App, kept: _Kept, mark: int) -> None:
+    with app.app_context():
+        _look(kept, mark)
 
 
 def _mark_of(extensions: Mapping[str, Any]) -> HostMark:
@@ -130,20 +139,25 @@ def find_last_published() -> float:
 
 def _current() -> _Kept:
     kept: _Kept = app_state().setdefault(_KEPT, _Kept())
-    now, mark = time.monotonic(), _mark_of(app_state())[0]
-    if now < kept.check_at and mark == kept.mark:
+    mark = _mark_of(app_state())[0]
+    if time.monotonic() < kept.check_at and mark in {kept.mark, kept.looking}:
         return kept
-    kept.check_at, kept.mark = now + _CHECK_SECONDS, mark  # requests that come while this one looks get what is kept
-    kept.is_looking = True
+    return _look(kept, mark)
+
+
+def _look(kept: _Kept, mark: int) -> _Kept:
+    """Read the version. Requests that come meanwhile get what is kept. While the database is down, nothing changes."""
+    now = time.monotonic()
+    kept.check_at, kept.looking = now + _CHECK_SECONDS, mark
+    version = kept.version
     try:
         with db.read() as session:
             version = session.scalar(select(VideoLibrary.version)) or 0
     except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
-        return kept
-    finally:
-        kept.is_looking = False
+        pass
     if version != kept.version:
-        kept = app_state()[_KEPT] = _Kept(version, kept.check_at, kept.mark, before={**kept.before, **kept.values})
+        kept = app_state()[_KEPT] = _Kept(version, kept.check_at, before={**kept.before, **kept.values})
+    kept.mark, kept.looking, kept.looked_at = mark, mark, now
     return kept
 
 

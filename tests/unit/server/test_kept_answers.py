@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from church.observability.metrics import definitions
 from church.services import videos
 from church.services.audit import Actor
 from church.services.pages import current_pages
+from church.services.videos import newest
 from church.services.videos.newest import mark_changed
 from church.web import answer_cache, identity, maintenance
 from tests.support.door_fixture import DoorSite, DoorSocket, count_all
@@ -37,8 +39,8 @@ CODINGS = ["", "identity", "gzip", "br", "gzip, br", "gzip;q=0", "*", "br;q=0, *
 class _AtOnce:
     """A thread that has run when it is started."""
 
-    def __init__(self, target: Callable[..., Any], **_options: Any) -> None:
-        self.start = target
+    def __init__(self, target: Callable[..., Any], args: tuple[Any, ...] = (), **_options: Any) -> None:
+        self.start = partial(target, *args)
 
 
 @pytest.fixture(autouse=True)
@@ -425,10 +427,37 @@ def test_a_video_that_another_process_changes_is_dropped(site: DoorSite) -> None
     assert b"harbour" in sent.body
 
 
-def test_nothing_is_kept_while_the_videos_are_looked_at(site: DoorSite) -> None:
+def test_nothing_is_sent_while_a_change_of_the_videos_is_not_looked_at(site: DoorSite) -> None:
     site.get_kept("/")
-    site.app.extensions["video_shelf"].is_looking = True
+    with site.app.app_context():
+        mark_changed()
     assert not site.get("/").by_door
+    assert site.get("/").by_door  # that one has looked, and nothing had changed
+
+
+def test_the_door_waits_for_no_database(site: DoorSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Any] = []
+    site.get_kept("/")
+    monkeypatch.setattr(newest, "_look", lambda *seen: looked.append(seen))
+    monkeypatch.setattr(newest, "threading", SimpleNamespace(Thread=lambda **_: SimpleNamespace(start=lambda: None)))
+    shelf = site.app.extensions["video_shelf"]
+    shelf.check_at = 0.0
+    assert site.get("/").by_door  # another thread looks
+    shelf.looked_at -= newest._TRUSTED_SECONDS
+    assert newest.find_version(site.app) is None
+    assert looked == []
+
+
+def test_videos_of_another_host_are_seen_by_the_look_beside(site: DoorSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest, "threading", SimpleNamespace(Thread=_AtOnce))
+    site.get_kept("/")
+    with site.app.app_context():
+        add_ready("harbour")
+    site.app.extensions["video_shelf"].check_at = 0.0
+    site.get("/")
+    sent = site.get("/")
+    assert not sent.by_door
+    assert b"harbour" in sent.body
 
 
 def test_a_static_file_that_changes_is_dropped_with_the_pages_that_link_it(
@@ -491,8 +520,8 @@ def test_the_connection_ends_as_it_would_after_the_apps_answer(site: DoorSite, v
 
 def test_kept_answers_count_towards_the_workers_last_request(site: DoorSite) -> None:
     site.get_kept("/")
-    assert site.worker.nr == 2
-    site.worker.max_requests = 4
+    assert site.worker.nr == 3
+    site.worker.max_requests = 5
     assert not site.get("/").closed
     last = site.get("/")
     assert (last.by_door, last.closed, last.headers["connection"], site.worker.alive) == (True, True, "close", False)
