@@ -81,14 +81,24 @@ _ADD_UP = text(
 )
 
 
+# Of two that replace rows at once, the second would not see the rows of the first, and leave both.
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('kept_sums', 0))")
+
+
 def add_up(db: Database) -> None:
-    """Replace the rows of each key by their sum. On SQLite each key has one row all along.
+    """Replace the rows of each key by their sum, in a transaction of its own.
 
     Raises DatabaseBusyError, StatementTimeoutError, DatabaseDownError.
     """
     with db.write() as session:
-        if _on_postgresql(session.connection()):
-            session.execute(_ADD_UP)
+        add_up_in(session)
+
+
+def add_up_in(session: Session) -> None:
+    """Like ``add_up``, in the caller's write transaction. On SQLite each key has one row all along."""
+    if _on_postgresql(session.connection()):
+        session.execute(_ONE_AT_A_TIME)
+        session.execute(_ADD_UP)
 
 
 # -- compared with the rows -------------------------------------------------------------------------------------------
@@ -197,6 +207,8 @@ def _count(connection: Connection, name: SumName, matching: str = "") -> str:
 def recount(session: Session) -> None:
     """Replace all sums by those of the rows, in the caller's write transaction. Other writers may go on meanwhile."""
     connection = session.connection()
+    if _on_postgresql(connection):
+        connection.execute(_ONE_AT_A_TIME)
     for name in SumName:
         taken = f"DELETE FROM kept_sums WHERE name = '{name}'"  # noqa: S608
         counted = (

@@ -23,6 +23,7 @@ from church.jobs.registry import find_handler
 from church.models import Customer, DeliveredCommit, Deployment, Incident, KeptSum, LedgerEntry, Subscription, User
 from church.models.base import utc_now
 from church.services import billing
+from tests.support.services_fixture import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.both_databases]
 
@@ -234,6 +235,30 @@ def test_doctor_names_wrong_sums_and_recount_mends_them(
         kept_sums.recount(session)
     assert check_sums(migrated_site)[0] == "ok"
     assert {name: _read(name) for name in SumName} == right
+
+
+def test_recount_while_rows_are_added_up_counts_nothing_twice(on_both: Flask, ada: int) -> None:
+    """On PostgreSQL, where both replace rows. On SQLite one transaction writes at a time."""
+    for number in range(2):
+        with db.write() as session:
+            session.execute(insert(LedgerEntry), [_entry(number, ada)])
+    with db.read() as session:
+        if session.get_bind().dialect.name == "sqlite":
+            return
+
+    def recount() -> None:
+        with on_both.app_context(), db.write() as session:
+            kept_sums.recount(session)
+
+    recounting = threading.Thread(target=recount)
+    with db.write() as session:
+        kept_sums.add_up_in(session)
+        recounting.start()
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        wait_until(lambda: session.scalar(waiting) == 1, "the other to wait")
+    recounting.join()
+    assert _read(SumName.LEDGER) == {"2026-05/usd/payment": Total(2, 2400)}
+    assert _wrong() == []
 
 
 def test_upgrade_adds_up_the_rows_that_are_there(migrated_site: Settings) -> None:
