@@ -45,7 +45,7 @@ DRAFT: Final = "church.draft"
 
 _MOST_BYTES = 8 * 1024 * 1024  # of all answers in a worker
 _MOST_BYTES_OF_ONE = 512 * 1024
-_BYTES_BESIDE = 2_000  # of an answer, in memory, beside its body
+_BYTES_BESIDE = 2_000  # of an answer, in memory, beside its body and its target
 _BEST_AFTER = 3  # answers from here, after which the best compression is worth its time
 _BEST_BYTES = 256 * 1024  # of a body as it is, up to which the best compression takes a tenth of a second
 _BROTLI_BEST, _GZIP_BEST = 11, 9
@@ -175,7 +175,7 @@ class KeptAnswers:
             if before.is_best and etag is not None and before.etag == etag:  # the same body again
                 kept.answer.body, kept.is_best = before.answer.body, True
             self._drop(draft.key)
-        kept.size = len(kept.answer.body) + _BYTES_BESIDE
+        kept.size = len(kept.answer.body) + len(draft.key.target) + _BYTES_BESIDE
         self._kept[draft.key] = kept
         self._size += kept.size
         while self._size > self._room:

@@ -125,6 +125,13 @@ def test_oldest_answers_make_room(answers: KeptAnswers) -> None:
     assert [find(answers, f"/{number}") is not None for number in range(5)] == [True, False, True, True, True]
 
 
+def test_long_targets_take_room(answers: KeptAnswers) -> None:
+    targets = [f"/{number}{'x' * 2500}" for number in range(3)]  # by their bodies alone, four would fit
+    for target in targets:
+        make(answers, target)
+    assert [find(answers, target) is not None for target in targets] == [False, True, True]
+
+
 def test_answers_that_replace_each_other_take_no_room(answers: KeptAnswers) -> None:
     for _ in range(50):
         make(answers)
