@@ -37,17 +37,19 @@ class FileCheck:
     def confirm_all(self, pages: Iterable[PageFacts]) -> list[PageFacts]:
         """Return those of ``pages`` that are pages still, as their files are now."""
         pages, now = list(pages), self._clock()
-        unsure = [page for page in pages if not self._is_fresh(page, now)]
+        true = {page.stamp.path: self._seen[page.stamp.path][2] for page in pages if self._is_fresh(page, now)}
+        unsure = [page for page in pages if page.stamp.path not in true]
         if unsure:
             load_parser()
             found = run_off_hub(_look_at_all, self._shelf.root, unsure, self._shelf.now())
             if len(self._seen) > _MOST_KEPT:
-                self._seen = {page.stamp.path: self._seen[page.stamp.path] for page in pages if page not in unsure}
-            for page, true in zip(unsure, found, strict=True):
-                self._seen[page.stamp.path] = now, page, true
-                if page is not true:
+                self._seen.clear()
+            for page, now_true in zip(unsure, found, strict=True):
+                true[page.stamp.path] = now_true
+                self._seen[page.stamp.path] = now, page, now_true
+                if page is not now_true:
                     self._shelf.doubt()
-        return [true for page in pages if (true := self._seen[page.stamp.path][2]) is not None]
+        return [one for page in pages if (one := true[page.stamp.path]) is not None]
 
     def _is_fresh(self, page: PageFacts, now: float) -> bool:
         seen = self._seen.get(page.stamp.path)

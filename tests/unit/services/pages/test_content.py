@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -21,6 +22,7 @@ from church.models.jobs import Job
 from church.models.pages import PageText
 from church.services import pages
 from church.services.access import ANONYMOUS, Reader
+from church.services.pages import file_check
 from church.services.pages.content import Opening, Pages
 from church.services.pages.presenters import PageView, TeaserView
 from tests.support.pages_fixture import HIDDEN, small_library, write_page
@@ -203,6 +205,24 @@ def test_page_closed_by_its_file_is_closed_before_its_row_says_so(tmp_path: Path
         assert pages.read("gone", ANONYMOUS, ORIGIN) is None
         assert pages.read("draft", ANONYMOUS, ORIGIN) is None
         assert HIDDEN.encode() not in pages.feed("Site", ORIGIN)
+
+
+def test_pages_are_confirmed_while_others_drop_what_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for slug in ("one", "two", "three"):
+        write_page(tmp_path, slug)
+    pages = Pages(tmp_path, drafts=False)
+    check, (one, two, three) = pages._files, sorted(pages.library().newest(3), key=lambda page: page.title)
+    check.confirm(one)
+    look = file_check.run_off_hub
+
+    def look_meanwhile(*call: Any) -> Any:
+        monkeypatch.setattr(file_check, "run_off_hub", look)
+        monkeypatch.setattr(file_check, "_MOST_KEPT", 0)
+        check.confirm(three)  # another greenlet
+        return look(*call)
+
+    monkeypatch.setattr(file_check, "run_off_hub", look_meanwhile)
+    assert check.confirm_all([one, two]) == [one, two]
 
 
 def test_page_opened_by_its_file_stays_closed_until_its_row_says_so(tmp_path: Path) -> None:
