@@ -19,9 +19,9 @@ _READY = Video.state == VideoState.READY.value
 class VideoAddresses:
     """The paths of the watch pages and when each was published. Reading raises DatabaseDownError, DatabaseBusyError."""
 
-    def version(self) -> int:
-        """Return what changes with the videos."""
-        return library_version()
+    def version(self) -> tuple[int, int]:
+        """Return what changes with the videos, and with their count, which is unknown while the database is down."""
+        return library_version(), count_videos()
 
     def count(self) -> int:
         """Count the videos."""

@@ -14,6 +14,7 @@ from church.models import Video
 from church.services import videos
 from church.services.access import Access
 from church.services.audit import Actor
+from church.services.pages import find_sitemap_file
 from church.services.videos import newest
 from tests.support.video_fixture import add_ready, add_rows
 
@@ -73,6 +74,25 @@ def test_newest_while_database_is_down_are_the_last_ones(at_work: Flask, monkeyp
         assert videos.library_version() == version
         assert videos.list_months() == ()  # not loaded before
     assert len(videos.list_months()) == 1
+
+
+def test_sitemap_has_the_videos_again_once_the_database_answers(
+    at_work: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_ready("harbour")
+    videos.library_version()
+
+    def make_sitemap() -> bytes:
+        file = find_sitemap_file([videos.VideoAddresses()], "https://church.example")
+        return b"".join(file.unpack()) if file is not None else b""
+
+    def down() -> None:
+        raise DatabaseDownError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(db, "read", down)
+        assert b"/video/harbour" not in make_sitemap()
+    assert b"/video/harbour" in make_sitemap()
 
 
 def test_months_are_those_with_videos_newest_first(on_both: Flask) -> None:
