@@ -15,8 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     Raises ConfigError with a line for every wrong setting.
     """
-    # gunicorn's master imports this package for its worker class, before it forks and before gevent patches Python.
-    # Each worker loads the site itself when it calls this function.
+    # gunicorn's master imports this package for its settings, and listens before it loads the site by this function.
     from church.factory import build_app  # noqa: PLC0415 - see above
 
     return build_app(settings)

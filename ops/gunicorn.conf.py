@@ -21,7 +21,7 @@ bind = settings.bind
 workers = settings.workers
 worker_class = "church.server.gunicorn_worker.FairWorker"
 worker_connections = 1000
-preload_app = False  # the master imports the site, but each worker makes its own app
+preload_app = False  # the master loads the site by itself, once it listens
 
 keepalive = 5  # seconds for the head of each request, also the first: slow clients are disconnected
 timeout = 30

@@ -85,8 +85,8 @@ class _State:
         self.prober: Engine | None = None
         self.probed: tuple[float, ProbeResult] | None = None
 
-    def _renew_after_fork(self) -> None:
-        """In a forked child, forget the parent's engines and locks."""
+    def renew_after_fork(self) -> None:
+        """In a forked child, forget the parent's engines, locks and thread-locals, which are not gevent's."""
         if self.pid != os.getpid():
             if self.engines is not None:
                 self.engines.dispose(close=False)  # closing the parent's sockets would end its sessions
@@ -95,7 +95,6 @@ class _State:
 
     def open(self) -> Engines:
         """The engines of this process, created at first use."""
-        self._renew_after_fork()
         if self.out_of_reach:
             raise DatabaseDownError
         with self.making:
@@ -107,7 +106,6 @@ class _State:
 
     def probe(self, max_age: float) -> ProbeResult:
         """A probe at most ``max_age`` seconds old. Callers during a probe wait for its result."""
-        self._renew_after_fork()
         if self.out_of_reach:
             return ProbeResult(answers=False, migrated=False)
         with self.probing:
@@ -299,6 +297,7 @@ def _state() -> _State:
     state = current_app.extensions.get("database")
     if not isinstance(state, _State):
         raise RuntimeError("This app has no database: call db.init_app(app) in the factory")  # noqa: TRY004 (not about a type)
+    state.renew_after_fork()
     return state
 
 

@@ -1,7 +1,8 @@
 """gunicorn's master as the warm parent of the site's processes: it imports the site once and forks all that run it.
 
-Nothing is started in it: no thread, no connection, no metric slot. Each child builds its own app, connects and counts
-by itself, after the fork. So the children share the memory of the code, and start within a moment.
+Nothing is started in it: no thread, no connection, no metric slot. The children take over its app, which has answered
+a few pages already, and connect and count by themselves, after the fork. So they share the memory of the code, and
+start within a moment. With tracing, which starts a thread with the app, each child makes its own.
 
 Python cannot load new code into a process that has the old. On SIGHUP the master therefore replaces itself by ``exec``:
 the same process with the same listening sockets and children, which loads code, templates and settings anew, starts new
@@ -129,7 +130,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         from church.server.rehearsal import rehearse  # noqa: PLC0415
 
         if telemetry.is_tracing():
-            create_app(load_settings().model_copy(update={"telemetry": False}))  # each child makes its own
+            create_app(load_settings().model_copy(update={"telemetry": False}))  # to import it
         else:
             rehearse(self.app.wsgi())
         telemetry.compile_threat_patterns()

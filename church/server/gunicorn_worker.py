@@ -95,7 +95,7 @@ class FairServer(StreamServer):
 
 
 class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves the site: starts telemetry before it makes the app, and yields between requests.
+    """Serves the site: starts telemetry before it loads the app, and yields between requests.
 
     The stock worker runs pipelined keep-alive requests back to back: with 16 connections the last one waits for all
     others (p99 145 ms, against 9 ms with a yield).
@@ -117,7 +117,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         early_names.renew()
 
     def load_wsgi(self) -> None:
-        """Start telemetry, then make the app of this process."""
+        """Start telemetry, then take over the app of the master, or make one."""
         gc.disable()  # loading makes no garbage worth an eighth of its time
         from church import config, live, telemetry  # noqa: PLC0415 - the master listens before it imports the site
         from church.server.kept_answers import Door  # noqa: PLC0415

@@ -202,6 +202,20 @@ def test_forked_child_has_its_own_engines(db: Database) -> None:
     assert slugs(db) == ["child", "parent"]
 
 
+def test_forked_child_leaves_the_snapshot_of_its_parent(db: Database) -> None:
+    with db.snapshot():
+        with db.read() as session:
+            parent = id(session.get_bind().engine)
+        child = os.fork()
+        if child == 0:
+            with db.read() as session:
+                fresh = id(session.get_bind().engine) != parent
+            os._exit(0 if fresh else 1)
+        status: list[int] = []
+        wait_until(lambda: _ended(child, status), "the child ends")
+    assert status == [0]
+
+
 def _ended(pid: int, status: list[int]) -> bool:
     found, code = os.waitpid(pid, os.WNOHANG)
     if found:
