@@ -61,7 +61,9 @@ class _Target:
 @contextmanager
 def _site(root: Path) -> Iterator[tuple[WholeSite, _Target]]:
     with running(root, WEB_CONCURRENCY="1") as site:
-        yield site, _Target(site.port, site.cpu, site.sign_in())
+        cookie = site.sign_in()
+        site.settle()
+        yield site, _Target(site.port, site.cpu, cookie)
 
 
 @contextmanager
@@ -104,12 +106,12 @@ def measure(rounds: int, requests: int, before: Path | None = None) -> dict[str,
 def _alternate(
     targets: Mapping[str, _Target], name: str, case: _Case, rounds: int, requests: int
 ) -> dict[str, list[float]]:
-    """Return the costs of each target, by round; a first, shorter round is not counted."""
+    """Return the costs of each target, by round; the first round is not counted."""
     costs: dict[str, list[float]] = {key: [] for key in targets}
     for number in range(rounds + 1):
         for key, target in targets.items():
             path = f"/{name}" if key == "bare" else case.path
-            cost = target.cost(path, case.signed_in, requests if number else requests // 4)
+            cost = target.cost(path, case.signed_in, requests)
             if number:
                 costs[key].append(cost)
     return costs

@@ -22,6 +22,8 @@ _PASSWORD = "four quiet boats at anchor"
 _EMAIL = "ada@church.example"
 _OPEN = ("PAGE", "API", "TELEMETRY_API", "SEARCH", "LOGIN", "LOGIN_ACCOUNT", "REGISTER", "VIDEO", "LIVE")
 _START_SECONDS = 600.0
+_SETTLE_SECONDS, _QUIET_SECONDS = 300.0, 5
+_QUIET_CPU = 0.04  # seconds of CPU in a second of a site that does nothing
 
 
 class WholeSite:
@@ -111,6 +113,14 @@ class WholeSite:
                     found[pid] = command
                     waiting += list_children(pid)
         return found
+
+    def settle(self) -> None:
+        """Wait until the site has done what a start leaves for the background: the index, the demo film."""
+        ends, quiet = time.monotonic() + _SETTLE_SECONDS, 0
+        while quiet < _QUIET_SECONDS and time.monotonic() < ends:
+            before = self.cpu()
+            time.sleep(1)
+            quiet = quiet + 1 if self.cpu() - before < _QUIET_CPU else 0
 
     def cpu(self) -> float:
         """CPU seconds that the processes and their ended children have used."""
