@@ -31,7 +31,7 @@ from tests.support.people import add_user, client_of
 from tests.support.video_fixture import add_ready
 
 KEPT = ["/", "/pages/", "/pages/?tag=all", "/pages/open", "/pages/guide/first", "/feed.xml", "/sitemap.xml"]
-KEPT += ["/robots.txt", "/health", "/static/css/site.css"]
+KEPT += ["/robots.txt", "/health", "/static/css/site.css", "/video/", "/pages/?tags=all", "/pages/?month=2026-12"]
 CLI = Actor(via="cli")
 CODINGS = ["", "identity", "gzip", "br", "gzip, br", "gzip;q=0", "*", "br;q=0, *", "gzip;q=0.5, br;q=0.1", "deflate"]
 
