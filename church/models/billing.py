@@ -175,7 +175,7 @@ class LedgerEntry(Base):
         CheckConstraint("kind IN ('payment', 'refund', 'refund_failed', 'dispute', 'dispute_reversal')", name="kind"),
         CheckConstraint("(amount > 0) = (kind IN ('payment', 'refund_failed', 'dispute_reversal'))", name="sign"),
         CheckConstraint("amount <> 0", name="something"),
-        Index("ix_ledger_entries_currency_occurred_at", "currency", "occurred_at"),
+        Index("ix_ledger_entries_currency_id", "currency", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -4,7 +4,7 @@ On PostgreSQL each statement adds rows of its own, so that no two transactions w
 up. On SQLite, where one transaction writes at a time, there is one row for each key. The rows that are there are added
 up in batches. A worker of the release before that is still running is counted too.
 
-The figures of deliveries get indexes that hold all they read.
+The figures of deliveries get indexes that hold all they read, and the ledger of one currency is listed by id.
 
 A later migration that copies one of the tables on SQLite drops its triggers with it, and has to make them again.
 """
@@ -113,6 +113,8 @@ def upgrade() -> None:
             op.execute(statement)
         _fill(kept)
     _add_up()
+    op.create_index("ix_ledger_entries_currency_id", "ledger_entries", ["currency", "id"])
+    op.drop_index("ix_ledger_entries_currency_occurred_at", "ledger_entries")
     op.create_index("ix_deployments_window", "deployments", ["environment", "finished_at", "status", "kind"])
     op.drop_index("ix_deployments_environment_finished_at", "deployments")
     op.create_index(
@@ -126,6 +128,8 @@ def downgrade() -> None:
     op.drop_index("ix_delivered_commits_environment_lead_seconds", "delivered_commits")
     op.create_index("ix_deployments_environment_finished_at", "deployments", ["environment", "finished_at"])
     op.drop_index("ix_deployments_window", "deployments")
+    op.create_index("ix_ledger_entries_currency_occurred_at", "ledger_entries", ["currency", "occurred_at"])
+    op.drop_index("ix_ledger_entries_currency_id", "ledger_entries")
     for kept in _sums():
         for what in kept.events:
             on = f" ON {kept.table}" if _on_postgresql() else ""
