@@ -50,6 +50,7 @@ REASONS: dict[str, str] = {
     "overview": "counts the accounts of 30 days and looks for members with two subscriptions, in their indexes",
     "job accounts.purge": "looks at the closed accounts, for a session that is left",
     "job billing.reminders": "reads the subscriptions that renew within days, once an hour",
+    "job videos.index": "compares the stamps of all videos, every quarter of an hour",
     "job pages.index": "compares the stamps of all pages, every five minutes",
 }
 """What may cost more, and why."""
