@@ -186,6 +186,11 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
     # -- reload and stop ----------------------------------------------------------------------------------------------
 
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """Wait for signals. SIGHUP is the last: a master that has replaced itself knows nothing of what came with it."""
+        signals: list[int] = super().wait_for_signals(timeout)
+        return sorted(signals, key=lambda number: number == signal.SIGHUP)
+
     def handle_hup(self) -> None:
         """Replace this process by one that loads everything anew, unless the settings are wrong."""
         self.log.info("Hang up: %s", self.master_name)
@@ -204,8 +209,11 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             workers=list(self.WORKERS),
             work=self._work_pids(),
         )
-        # A signal that comes before the new master can handle it would end it: it waits.
+        # A signal that comes before the new master can handle it would end it: it waits, as do those not handled yet.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        while not self.SIG_QUEUE.empty():
+            if (number := self.SIG_QUEUE.get_nowait()) in _SIGNALS - {signal.SIGHUP}:
+                signal.raise_signal(number)
         os.chdir(self.START_CTX["cwd"])
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], handover.environment())  # noqa: S606
 

@@ -1,0 +1,46 @@
+"""What the master does with signals that come while it replaces itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from church.server import gunicorn_master
+from church.server.gunicorn_master import SiteMaster
+
+
+@pytest.fixture
+def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A master that has nothing to do, and that goes on after ``exec``."""
+    one: Any = SiteMaster.__new__(SiteMaster)
+    one.SIG_QUEUE = SimpleQueue()
+    one.LISTENERS, one.WORKERS, one.systemd = [], {}, False
+    one.cfg = SimpleNamespace(address=[])
+    one._previous_work = []
+    one.START_CTX = {"cwd": os.getcwd()}
+    monkeypatch.setattr(gunicorn_master.os, "execve", lambda *_: None)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    yield one
+    while (pending := signal.sigpending() & gunicorn_master._SIGNALS):
+        signal.sigwait(pending)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_reload_comes_after_the_signals_that_came_with_it(master: Any) -> None:
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        master.SIG_QUEUE.put(number)
+    waited = master.wait_for_signals(0.01)
+    assert waited == [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGHUP]
+
+
+def test_reload_leaves_signals_that_were_not_handled_to_the_new_master(master: Any) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, master.WAKEUP_REQUEST):
+        master.SIG_QUEUE.put(number)
+    master._replace_process()
+    assert signal.sigpending() & gunicorn_master._SIGNALS == {signal.SIGTERM, signal.SIGCHLD}
