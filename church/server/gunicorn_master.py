@@ -187,7 +187,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     # -- reload and stop ----------------------------------------------------------------------------------------------
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Wait for signals. SIGHUP is the last: a master that has replaced itself knows nothing of what came with it."""
+        """Wait for signals. SIGHUP is the last: the master that it makes knows nothing of what came with it."""
         signals: list[int] = super().wait_for_signals(timeout)
         return sorted(signals, key=lambda number: number == signal.SIGHUP)
 
@@ -202,6 +202,9 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._replace_process()
 
     def _replace_process(self) -> NoReturn:
+        for pid, worker in self.WORKERS.items():
+            if not _answers(worker):  # of a reload before, which this one overtakes: it never served anybody
+                _send(pid, signal.SIGTERM)
         handover = Handover(
             sockets=[listener.fileno() for listener in self.LISTENERS],
             addresses=_plain(self.cfg.address),

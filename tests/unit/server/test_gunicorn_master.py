@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from church.server import gunicorn_master
-from church.server.gunicorn_master import SiteMaster
+from church.server.gunicorn_master import PreviousWorker, SiteMaster
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(gunicorn_master.os, "execve", lambda *_: None)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     yield one
-    while (pending := signal.sigpending() & gunicorn_master._SIGNALS):
+    while pending := signal.sigpending() & gunicorn_master._SIGNALS:
         signal.sigwait(pending)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -44,3 +45,13 @@ def test_reload_leaves_signals_that_were_not_handled_to_the_new_master(master: A
         master.SIG_QUEUE.put(number)
     master._replace_process()
     assert signal.sigpending() & gunicorn_master._SIGNALS == {signal.SIGTERM, signal.SIGCHLD}
+
+
+def test_reload_stops_the_workers_of_a_reload_that_has_not_ended(master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(gunicorn_master, "_send", lambda *args: sent.append(args))
+    booting = SimpleNamespace(tmp=SimpleNamespace(last_update=lambda: time.monotonic() + 1e9))
+    answering = SimpleNamespace(tmp=SimpleNamespace(last_update=time.monotonic))
+    master.WORKERS = {10: PreviousWorker(10, 60.0), 11: answering, 12: booting}
+    master._replace_process()
+    assert sent == [(12, signal.SIGTERM)]
