@@ -17,7 +17,8 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, NoReturn
 
 from gunicorn import sock
@@ -140,6 +141,11 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
     # -- children -----------------------------------------------------------------------------------------------------
 
+    def spawn_worker(self) -> int:
+        """Fork a web worker. A signal that it gets too early waits for ``FairWorker.init_signals``."""
+        with _holding_signals():
+            return int(super().spawn_worker())
+
     def manage_workers(self) -> None:
         """Start what is missing. Workers from before a reload stop when all new ones answer."""
         if any(isinstance(worker, PreviousWorker) for worker in self.WORKERS.values()):
@@ -166,7 +172,8 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             reason = describe_exit(code)
             self.log.error("work ended (%s)", reason, extra={"event": "supervisor.end"})
         if self._work.due is not None and time.monotonic() >= self._work.due:
-            self._work.start()
+            with _holding_signals():
+                self._work.start()
             self.log.info("work runs as process %s", self._work.pid, extra={"event": "supervisor.start"})
 
     def reap_workers(self) -> None:
@@ -178,6 +185,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """In the forked child: leave what is gunicorn's, and run jobs until SIGTERM."""
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         for listener in self.LISTENERS:
             listener.close()
         for worker in self.WORKERS.values():
@@ -238,6 +246,16 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         for pid in work:
             if _is_child(pid):
                 _send(pid, signal.SIGKILL)
+
+
+@contextmanager
+def _holding_signals() -> Iterator[None]:
+    """Hold signals back in the block: a child that is forked there would put them into its copy of our queue."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _answers(worker: Any) -> bool:

@@ -6,6 +6,7 @@ import errno
 import gc
 import itertools
 import os
+import signal
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -115,6 +116,11 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             warnings.simplefilter("ignore", MonkeyPatchWarning)  # it names modules that are set right below
             super().patch()
         early_names.renew()
+
+    def init_signals(self) -> None:
+        """Handle signals from now on, also those that the master has held back since the fork."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
 
     def load_wsgi(self) -> None:
         """Start telemetry, then take over the app of the master, or make one."""

@@ -11,9 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.ggevent import GeventWorker
 
 from church.server import gunicorn_master
 from church.server.gunicorn_master import PreviousWorker, SiteMaster
+from church.server.gunicorn_worker import FairWorker
 
 
 @pytest.fixture
@@ -55,3 +58,38 @@ def test_reload_stops_the_workers_of_a_reload_that_has_not_ended(master: Any, mo
     master.WORKERS = {10: PreviousWorker(10, 60.0), 11: answering, 12: booting}
     master._replace_process()
     assert sent == [(12, signal.SIGTERM)]
+
+
+def held() -> set[int]:
+    """The signals that wait now."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, []) & gunicorn_master._SIGNALS
+
+
+def test_worker_is_forked_with_signals_held_until_it_handles_them(master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[int]] = []
+
+    def live(_worker: Any) -> None:
+        seen.append(held())
+
+    def fork(_master: Any) -> int:
+        FairWorker.init_signals(FairWorker.__new__(FairWorker))
+        seen.append(held())
+        return 4711
+
+    monkeypatch.setattr(GeventWorker, "init_signals", live)
+    monkeypatch.setattr(Arbiter, "spawn_worker", fork)
+    assert master.spawn_worker() == 4711
+    assert seen == [gunicorn_master._SIGNALS, set()]
+    assert held() == set()
+
+
+def test_work_is_forked_with_signals_held_until_it_handles_them(master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[int]] = []
+    monkeypatch.setattr(gunicorn_master.signal, "signal", lambda *_: seen.append(held()))
+    monkeypatch.setattr(gunicorn_master, "run_work", lambda _load: seen.append(held()))
+    master.app = SimpleNamespace(wsgi=None)
+    master.log = SimpleNamespace(info=lambda *_args, **_options: None)
+    master._work = SimpleNamespace(due=0.0, pid=1, reap=lambda: None, start=master._run_work)
+    master._mind_work()
+    assert seen == [gunicorn_master._SIGNALS] * len(gunicorn_master._SIGNALS) + [set()]
+    assert held() == set()
