@@ -26,7 +26,7 @@ from church.models.accounts import Role
 from church.models.base import utc_now
 from church.services.chat import history, rooms
 from church.services.chat.change_log import publish_changes
-from church.services.chat.errors import UnknownRoomError
+from church.services.chat.errors import ClosedRoomError, UnknownRoomError
 from church.services.chat.post_queue import PostQueue
 from church.services.chat.presenters import MessageView, present_new_message
 from church.services.chat.rooms import RoomFacts, SanctionFacts
@@ -173,6 +173,10 @@ def _decide(
             if earlier is not None:
                 return earlier
         rooms.check_not_muted(view)
+    except ClosedRoomError as error:
+        if not looks:  # it may have been opened
+            raise _UnexpectedError from None
+        return error
     except ChurchError as error:
         return error
     return _New(post, author, view.id, now)

@@ -155,6 +155,14 @@ def test_room_that_was_changed_is_noticed_with_the_next_message(ada: SignedIn, c
     assert set(chat.list_newest_changes().values()) == {0, 1}
 
 
+def test_room_that_was_opened_is_noticed_with_the_next_message(ada: SignedIn) -> None:
+    with pytest.raises(errors.ClosedRoomError):
+        chat.post_message(ada, "premium", "one", None)
+    with db.write() as session:
+        session.execute(update(ChatRoom).where(ChatRoom.name == "premium").values(access="members"))
+    assert chat.post_message(ada, "premium", "two", None).id == 1
+
+
 def test_message_that_the_database_refuses_fails_alone(
     ada: SignedIn, bea: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
