@@ -214,7 +214,7 @@ def without_slash() -> AnyResponse:
 def page(slug: str) -> AnyResponse:
     """Show a page, or its public part. The slug is looked up, never made into a file path."""
     reader = identity.reader()
-    shows_pictures = current_pages().watch_pictures(slug) if answer_cache.is_wanted() else None
+    is_current = current_pages().watch_files(slug) if answer_cache.is_wanted() else None
     try:
         view = current_pages().read(slug, reader, current_settings().origin)
     except RenderError as error:
@@ -230,7 +230,7 @@ def page(slug: str) -> AnyResponse:
     if not is_whole:  # what premium costs is read anew
         return _private(make_response(render_template("markdown/teaser.html", page=view)))
     answer = answer_page("markdown/page.html", page=view)
-    return _public(answer, is_current=shows_pictures) if _is_public(view) else _private(answer)
+    return _public(answer, is_current=is_current) if _is_public(view) else _private(answer)
 
 
 @bp.get("/pictures/<path:name>", merge_slashes=False)
@@ -267,10 +267,10 @@ def picture(name: str) -> AnyResponse:
 def feed() -> Response:
     """Serve the Atom feed."""
     site, brand = current_settings(), current_brand()
-    shows_pictures = current_pages().watch_pictures() if answer_cache.is_wanted() else None
+    is_current = current_pages().watch_files() if answer_cache.is_wanted() else None
     about = {"subtitle": brand.description, "icon": brand.icon.address}
     body = current_pages().feed(site.site_name, site.origin, _places(), **about)
-    return _public(body, "application/atom+xml; charset=utf-8", is_current=shows_pictures)
+    return _public(body, "application/atom+xml; charset=utf-8", is_current=is_current)
 
 
 @bp.get("/sitemap.xml", merge_slashes=False)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -131,19 +130,21 @@ class Pages:
             self.shelf.is_resting = False
             self.shelf.rows.close()
 
-    def watch_pictures(self, slug: str | None = None) -> Callable[[], bool] | None:
-        """Return a function that says whether a page, or all those of the feed, would show the same pictures now.
+    def watch_files(self, slug: str | None = None) -> Callable[[], bool]:
+        """Return a function that says whether a page, or all those of the feed, and their pictures are as they are now.
 
-        None if they show none. Call it before the page or the feed is made.
+        Looks at the files once a second at most, also where nobody watches the folder. Call it before the page is made.
         """
         library = self.library()
-        found = library.newest(_FEED_ENTRIES, drafts=False) if slug is None else (library.find(slug),)
+        found = library.newest(_FEED_ENTRIES, drafts=False) if slug is None else [library.find(slug)]
+        shown = [page for page in found if page is not None]
         versions: list[PictureVersion] = []
-        for page in found:
-            if page is not None and may_read(page.access, ANONYMOUS):
+        for page in shown:
+            if may_read(page.access, ANONYMOUS):
                 with suppress(RenderError, ChangedPageError):
                     versions += self._cache.get(page).pictures
-        return partial(self._watch.is_current, versions) if versions else None
+        is_current = self._files.watch(shown)
+        return lambda: is_current() and self._watch.is_current(versions)
 
     def problems(self, limit: int = -1) -> tuple[FileProblem, ...]:
         """List the files of the content folder that are not served, each with the reason."""

@@ -55,6 +55,20 @@ class FileCheck:
         seen = self._seen.get(page.stamp.path)
         return seen is not None and 0 <= now - seen[0] < _FRESH_SECONDS and seen[1] == page
 
+    def watch(self, pages: list[PageFacts]) -> Callable[[], bool]:
+        """Return a function that says whether the files of ``pages`` are as they were; looks once a second at most."""
+        look_at = 0.0
+
+        def is_current() -> bool:
+            nonlocal look_at
+            now = self._clock()
+            if now < look_at:
+                return True
+            look_at = now + _FRESH_SECONDS
+            return self.confirm_all(pages) == pages
+
+        return is_current
+
     def forget(self, page: PageFacts) -> None:
         """Look at the file of ``page`` again when it is next asked for."""
         self._seen.pop(page.stamp.path, None)

@@ -20,7 +20,7 @@ from church.lib.host_mark import HostMark
 from church.observability.metrics import definitions
 from church.services import videos
 from church.services.audit import Actor
-from church.services.pages import current_pages
+from church.services.pages import current_pages, file_check
 from church.services.videos import newest
 from church.services.videos.newest import mark_changed
 from church.web import answer_cache, identity, maintenance
@@ -375,6 +375,20 @@ def test_a_page_that_changes_or_closes_is_dropped(site: DoorSite, content: Path)
     assert b"private" in sent.raw
 
 
+@pytest.mark.parametrize("target", ["/pages/open", "/feed.xml"])
+def test_a_page_whose_file_closes_is_dropped_although_nobody_watches(
+    site: DoorSite, content: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setattr(file_check, "_FRESH_SECONDS", 0.0)
+    assert b"walnut" in site.get_kept(target).text
+    assert site.get(target).by_door
+    with site.app.app_context(), current_pages().resting():  # on a network folder the next look may take a minute
+        write_page(content, "open", "Walnut words.\n\n## Part\n\nMore *walnut*.", title="Open page", access="premium")
+        sent = site.get(target)
+        assert not sent.by_door
+        assert b"walnut" not in sent.text
+
+
 def test_a_page_that_is_removed_is_dropped_from_lists_too(site: DoorSite, content: Path) -> None:
     for target in ("/", "/pages/", "/feed.xml", "/sitemap.xml"):
         assert b"guide/first" in site.get_kept(target).body
@@ -498,7 +512,7 @@ def test_a_picture_that_changes_drops_the_page_that_shows_it(site: DoorSite, mon
     current = [True]
     with site.app.app_context():
         pages = current_pages()
-    monkeypatch.setattr(pages, "watch_pictures", lambda *_slug: lambda: current[0])
+    monkeypatch.setattr(pages, "watch_files", lambda *_slug: lambda: current[0])
     site.get_kept("/pages/open")
     site.get_kept("/feed.xml")
     current[0] = False
