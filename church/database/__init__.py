@@ -178,7 +178,9 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Read in one transaction: each ``read`` in the block sees the same moment, and none opens a transaction anew.
+        """Read in one transaction: no ``read`` in the block opens another.
+
+        On SQLite all see the same moment, on PostgreSQL each statement that at which it begins.
 
         For views that read from several services. The transaction begins with the first ``read``; a ``write``, or an
         error of the database, ends it, so that the next ``read`` begins another. Other threads are not part of it.
