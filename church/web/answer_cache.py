@@ -13,6 +13,7 @@ known: such an answer is not kept. In addition, none is kept for longer than ``L
 from __future__ import annotations
 
 import gzip
+import hashlib
 import logging
 import threading
 import time
@@ -47,6 +48,8 @@ _MOST_BYTES = 8 * 1024 * 1024  # of all answers in a worker
 _MOST_BYTES_OF_ONE = 512 * 1024
 _BYTES_BESIDE = 2_000  # of an answer, in memory, beside its body and its target
 _BEST_AFTER = 3  # answers from here, after which the best compression is worth its time
+_MOST_WAITING = 32  # answers that wait for the best compression
+_MOST_BEST = 32  # best bodies that are kept for other addresses of the same text
 _BEST_BYTES = 256 * 1024  # of a body as it is, up to which the best compression takes a tenth of a second
 _BROTLI_BEST, _GZIP_BEST = 11, 9
 _VARIES = frozenset({"cookie", "accept-encoding"})  # what the door chooses by
@@ -265,15 +268,19 @@ def collect_drafts(app: WSGIApplication) -> WSGIApplication:
 
 
 class _Improver:
-    """Compresses bodies again at the best level, one after the other, in a real thread."""
+    """Compresses bodies again at the best level, one after the other, in a real thread.
+
+    Visitors choose the addresses, and with ``?`` or ``#`` as many as they like of one text: that is compressed once.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[Kept] = []
+        self._best: OrderedDict[bytes, bytes] = OrderedDict()  # by the ordinary bodies' digests
         self._is_running = False
 
     def improve(self, kept: Kept) -> None:
         """Replace the body of ``kept`` soon. Until then the ordinary bytes are sent."""
-        if kept.key.coding == IDENTITY or kept.terms.make is not None:
+        if kept.key.coding == IDENTITY or kept.terms.make is not None or len(self._waiting) >= _MOST_WAITING:
             return
         self._waiting.append(kept)
         if not self._is_running:
@@ -285,14 +292,23 @@ class _Improver:
         try:
             while self._waiting:
                 kept = self._waiting.pop(0)
-                body = run_off_hub(_compress_best, kept.key.coding, kept.answer.body)
-                if len(body) <= len(kept.answer.body):
-                    kept.answer.body = body
+                kept.answer.body = self._find_best(kept.key.coding, kept.answer.body)
                 kept.is_best = True
         except Exception:
+            self._waiting.clear()
             log.exception("answers not compressed", extra={"event": "answers.not_compressed"})
         finally:
             self._is_running = False
+
+    def _find_best(self, coding: str, ordinary: bytes) -> bytes:
+        digest = hashlib.sha256(ordinary).digest()
+        best = self._best.get(digest)
+        if best is None:
+            best = min(run_off_hub(_compress_best, coding, ordinary), ordinary, key=len)
+            self._best[digest] = best
+            if len(self._best) > _MOST_BEST:
+                self._best.popitem(last=False)
+        return best
 
 
 def _compress_best(coding: str, body: bytes) -> bytes:

@@ -166,9 +166,9 @@ def test_failed_compression_leaves_the_ordinary_body(answers: KeptAnswers, monke
     list(draft.collect([body]))
     kept = answers.find(Key("/x", "br"))
     assert kept is not None
-    answers._improver._waiting.append(kept)
+    answers._improver._waiting += [kept] * 2
     answers._improver._run()
-    assert kept.answer.body == body
+    assert (kept.answer.body, answers._improver._waiting) == (body, [])
     assert not answers._improver._is_running
 
 
@@ -183,3 +183,34 @@ def test_compression_is_kept_for_the_same_text(answers: KeptAnswers) -> None:
     found = find(answers)
     assert found is not None
     assert found.body == b"best"
+
+
+def make_often_sent(answers: KeptAnswers, target: str, text: bytes) -> Answer:
+    """Keep an answer in brotli, and send it until it is worth the best compression."""
+    body = brotli.compress(text, quality=1)
+    draft = answers.begin(Key(target, "br"))
+    draft.terms = TERMS
+    draft.note_head("200 OK", [("Content-Length", str(len(body))), *HEADERS[1:]])
+    list(draft.collect([body]))
+    kept = answers.find(Key(target, "br"))
+    assert kept is not None
+    for _ in range(answer_cache._BEST_AFTER):
+        answers.use(kept)
+    return kept.answer
+
+
+def test_same_text_at_many_addresses_is_compressed_once(answers: KeptAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[bytes] = []
+    monkeypatch.setattr(answer_cache, "run_off_hub", lambda _fn, _coding, body: done.append(body) or b"best")
+    monkeypatch.setattr(answers._improver, "_is_running", True)
+    made = [make_often_sent(answers, f"/x?{number}", b"words " * 100) for number in range(3)]
+    answers._improver._run()
+    assert [answer.body for answer in made] == [b"best"] * 3
+    assert len(done) == 1
+
+
+def test_flood_of_addresses_does_not_wait_for_the_best_compression(answers: KeptAnswers) -> None:
+    answers._improver._is_running = True
+    for number in range(2 * answer_cache._MOST_WAITING):
+        make_often_sent(answers, f"/x?{number}", b"%d " % number * 100)
+    assert len(answers._improver._waiting) == answer_cache._MOST_WAITING
