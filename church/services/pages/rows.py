@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE folders (
     place BLOB PRIMARY KEY, parent BLOB NOT NULL, mtime_ns INTEGER, size INTEGER, ctime_ns INTEGER, inode INTEGER,
-    pictures TEXT NOT NULL, leads_to TEXT NOT NULL, changed REAL NOT NULL
+    pictures TEXT NOT NULL, leads_to BLOB NOT NULL, changed REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, place BLOB NOT NULL UNIQUE, folder BLOB NOT NULL,
@@ -225,6 +225,16 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         for statement in _TABLES.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={_FORMAT}")
+
+
+def join_paths(paths: Iterable[str]) -> bytes:
+    """Return several paths as a row has them: names of files may be no text."""
+    return b"\0".join(map(os.fsencode, sorted(paths)))
+
+
+def split_paths(joined: bytes) -> list[str]:
+    """Return the paths of a row."""
+    return [os.fsdecode(path) for path in joined.split(b"\0") if path]
 
 
 def marks(values: Sequence[object]) -> str:

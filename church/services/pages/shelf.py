@@ -25,7 +25,7 @@ from church.models.base import utc_now
 from church.services.pages.folder import FileProblem
 from church.services.pages.front_matter import FileVersion, load_parser
 from church.services.pages.library import Library, load_library
-from church.services.pages.rows import PageRows
+from church.services.pages.rows import PageRows, split_paths
 from church.services.pages.update import Update
 
 log = logging.getLogger("church.pages")
@@ -291,8 +291,8 @@ class Shelf:
 
     def list_link_targets(self) -> set[str]:
         """List the folders of those files that are shown by links from elsewhere."""
-        found = self.rows.read("SELECT leads_to FROM folders WHERE leads_to <> ''")
-        return {folder for (folders,) in found for folder in folders.split("\n")}
+        found = self.rows.read("SELECT leads_to FROM folders WHERE leads_to <> x''")
+        return {folder for (folders,) in found for folder in split_paths(folders)}
 
     def beat(self) -> None:
         """Say that this process watches."""

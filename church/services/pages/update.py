@@ -28,7 +28,7 @@ from church.services.pages.folder import (
 )
 from church.services.pages.front_matter import Page
 from church.services.pages.pictures.files import SUFFIXES
-from church.services.pages.rows import PageRows, path_at, place_of
+from church.services.pages.rows import PageRows, join_paths, path_at, place_of
 from church.services.pages.times import find_change, find_times, from_number, to_number
 
 PUBLISHED, UNPUBLISHED, HIDDEN = 1, 2, 0
@@ -317,7 +317,7 @@ def _store_folders(
             stamp = Stamp(0, *stamp[1:])
         connection.execute(
             "INSERT OR REPLACE INTO folders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (place, place_of(folder_of(folder.path)), *stamp, folder.pictures, "\n".join(folder.leads_to), changed),
+            (place, place_of(folder_of(folder.path)), *stamp, folder.pictures, join_paths(folder.leads_to), changed),
         )
     connection.executemany("DELETE FROM folders WHERE place = ?", [(place_of(path),) for path in gone])
     return changes

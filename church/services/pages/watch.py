@@ -51,11 +51,14 @@ class Watcher:
         self._next_all = self._next_folders = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Watch until ``stop`` is set."""
+        """Watch until ``stop`` is set, whatever fails."""
         while not stop.is_set():
-            with self._shelf.watch_lock() as is_ours:
-                if is_ours:
-                    self._watch(stop)
+            try:
+                with self._shelf.watch_lock() as is_ours:
+                    if is_ours:
+                        self._watch(stop)
+            except Exception:
+                log.exception("pages not watched, trying again", extra={"event": "pages.watch_failed"})
             stop.wait(_RETRY_SECONDS)
 
     def _watch(self, stop: threading.Event) -> None:

@@ -252,3 +252,32 @@ def test_second_watcher_of_a_host_waits_and_takes_over(tmp_path: Path) -> None:
     write_page(content, "page")  # wakes it
     second.join(10)
     assert not shelves[0].is_watched()
+
+
+def test_watcher_follows_links_to_names_that_are_no_text(host: Host) -> None:
+    folder = os.fsencode(host.content) + b"/odd\xff\nname"
+    os.mkdir(folder)
+    with open(folder + b"/there.md", "w") as file:
+        file.write("---\ntitle: There\n---\nText.")
+    os.symlink(b"odd\xff\nname/there.md", host.content / "linked.md")
+    assert host.seen() == ["linked", "page"]
+    assert host.reader.list_link_targets() == {os.path.realpath(os.fsdecode(folder))}
+
+
+def test_watcher_that_failed_watches_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = threading.Event()
+    watched: list[bool] = []
+
+    def fail_once(_stop: threading.Event) -> None:
+        watched.append(True)
+        if len(watched) == 1:
+            raise RuntimeError("an error that nobody expects")
+        stop.set()
+
+    monkeypatch.setattr(watch, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(host.watcher, "_watch", fail_once)
+    host.watcher.run(stop)
+    assert len(watched) == 2
+    assert [record.event for record in caplog.records] == ["pages.watch_failed"]  # type: ignore[attr-defined]
