@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ _HANDOVER = "_CHURCH_HANDOVER"  # environment of a master that has replaced itse
 _WORK_AFTER = 1.0  # seconds for the web workers to start first: visitors wait for them, jobs can be later
 _WORK_GRACE = 36.0  # seconds from SIGTERM to SIGKILL; an unfinished job has 20 of them
 _BOOT_SECONDS = 30.0  # for new workers to answer, before the old ones stop all the same
+_CHECK_SECONDS = 60.0  # for a process to load the site, before the master replaces itself
+_MOST_OF_PROBLEM = 2000  # characters
 _SIGNALS = frozenset({*Arbiter.SIGNALS, signal.SIGCHLD})
 
 
@@ -200,12 +203,15 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         return sorted(signals, key=lambda number: number == signal.SIGHUP)
 
     def handle_hup(self) -> None:
-        """Replace this process by one that loads everything anew, unless the settings are wrong."""
+        """Replace this process by one that loads everything anew, unless that can't start: there is no way back."""
         self.log.info("Hang up: %s", self.master_name)
         try:
             load_settings()
         except ConfigError as error:
             self.log.error("not reloaded, these settings are wrong:\n%s", error)  # noqa: TRY400 - no traceback
+            return
+        if (problem := _find_load_problem(self.START_CTX["cwd"])) is not None:
+            self.log.error("not reloaded, this code can't be loaded:\n%s", problem)
             return
         self._replace_process()
 
@@ -246,6 +252,18 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         for pid in work:
             if _is_child(pid):
                 _send(pid, signal.SIGKILL)
+
+
+def _find_load_problem(folder: str) -> str | None:
+    """Let a process of its own load what a new master would load; the end of its errors if it can't."""
+    command = [sys.executable, *sys.orig_argv[1:], "--check-config"]
+    try:
+        subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=_CHECK_SECONDS)  # noqa: S603 - our own command line
+    except subprocess.CalledProcessError as error:
+        return str(error.stderr)[-_MOST_OF_PROBLEM:].strip() or describe_exit(error.returncode)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None
 
 
 @contextmanager

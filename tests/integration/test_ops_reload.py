@@ -150,3 +150,14 @@ def test_reload_with_wrong_settings_keeps_the_site_and_says_why(gunicorn: Gunico
     wait_until(lambda: any("CHURCH_MAX_BODY" in record["message"] for record in gunicorn.records()), "it is logged")
     assert list_children(gunicorn.process.pid) == children
     assert gunicorn.answers()
+
+
+def test_reload_with_code_that_cannot_be_loaded_keeps_the_site_and_says_why(gunicorn: Gunicorn) -> None:
+    children = list_children(gunicorn.process.pid)
+    gunicorn.settings_file.write_text("CHURCH_SITE_NAME=Afterwards\n")
+    version = gunicorn.tree / "church/lib/version.py"
+    version.write_text(version.read_text() + "\nVERSION = half_a_checkout\n")
+    gunicorn.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: any("half_a_checkout" in record["message"] for record in gunicorn.records()), "it is logged")
+    assert list_children(gunicorn.process.pid) == children
+    assert gunicorn.answers()
