@@ -19,14 +19,16 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
 from church.lib.host_mark import HostMark
+from church.lib.threads import is_patched
 from church.models import Video, VideoLibrary
 from church.models.videos import VideoState
 from church.services.access import ANONYMOUS, Access
 from church.services.videos import listing, queries
 from church.services.videos.presenters import VideoCard
 
-_KEPT, _MARK = "video_shelf", "video_mark"  # keys in app.extensions
+_KEPT, _MARK, _APP = "video_shelf", "video_mark", "video_app"  # keys in app.extensions
 _CHECK_SECONDS = 1.0
+_PATIENCE = 0.25  # seconds that a request waits for the version, while the database answers
 _TRUSTED_SECONDS = 2.0
 _NEWEST = 50
 _MOST_MONTHS = 1200
@@ -56,6 +58,10 @@ class _Kept:
     looking: int = 0
     """The mark for which the version is being read."""
     looked_at: float = 0.0
+    is_looking: bool = False
+    """Whether a greenlet of its own is reading the version."""
+    is_prompt: bool = True
+    """Whether the database answered the last of them soon."""
     values: dict[Hashable, Any] = field(default_factory=dict)
     before: dict[Hashable, Any] = field(default_factory=dict)
     """What was made of the version before, for while the database is down."""
@@ -65,6 +71,7 @@ def init_app(app: App) -> None:
     """Give ``app`` the mark by which the processes of a host tell each other of changes."""
     settings: Settings = app.config["CHURCH"]
     app.extensions[_MARK] = HostMark(settings.instance / "videos.mark")
+    app.extensions[_APP] = app
 
 
 def mark_changed() -> None:
@@ -85,15 +92,28 @@ def find_version(app: App) -> int | None:
     if kept is None or kept.version < 0 or kept.mark != mark or now >= kept.looked_at + _TRUSTED_SECONDS:
         return None
     if now >= kept.check_at:
-        kept.check_at = now + _CHECK_SECONDS
-        thread = threading.Thread(target=_look_beside, args=(app, kept, mark), name="videos-look", daemon=True)
-        Context().run(thread.start)  # a greenlet would keep the context of the request that happened to start it
+        _start_look(app, kept, mark)
     return kept.version
 
 
-def _look_beside(app: App, kept: _Kept, mark: int) -> None:
-    with app.app_context():
-        _look(kept, mark)
+def _start_look(app: App, kept: _Kept, mark: int) -> threading.Event | None:
+    """Read the version beside the request; the event is set at the end. None if that is being done already."""
+    kept.check_at, kept.looking = time.monotonic() + _CHECK_SECONDS, mark
+    if kept.is_looking:
+        return None
+    kept.is_looking, done = True, threading.Event()
+    thread = threading.Thread(target=_look_beside, args=(app, kept, mark, done), name="videos-look", daemon=True)
+    Context().run(thread.start)  # a greenlet would keep the context of the request that happened to start it
+    return done
+
+
+def _look_beside(app: App, kept: _Kept, mark: int, done: threading.Event) -> None:
+    try:
+        with app.app_context():
+            _look(kept, mark)
+    finally:
+        kept.is_looking, kept.is_prompt = False, True
+        done.set()
 
 
 def _mark_of(extensions: Mapping[str, Any]) -> HostMark:
@@ -142,7 +162,13 @@ def _current() -> _Kept:
     mark = _mark_of(app_state())[0]
     if time.monotonic() < kept.check_at and mark in {kept.mark, kept.looking}:
         return kept
-    return _look(kept, mark)
+    if kept.version < 0 or not is_patched():
+        return _look(kept, mark)
+    done = _start_look(app_state()[_APP], kept, mark)
+    if done is not None and kept.is_prompt:
+        kept.is_prompt = done.wait(_PATIENCE)
+    now_kept: _Kept = app_state()[_KEPT]
+    return now_kept
 
 
 def _look(kept: _Kept, mark: int) -> _Kept:

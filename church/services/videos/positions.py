@@ -67,11 +67,12 @@ def load_positions(
     session: Session, user_id: int | None, video_ids: Iterable[int] | None = None
 ) -> dict[int, WatchProgress]:
     """Load the member's positions by video id; empty for a stranger."""
-    if user_id is None:
+    wanted = None if video_ids is None else list(video_ids)
+    if user_id is None or wanted == []:
         return {}
     query = select(WatchPosition).where(WatchPosition.user_id == user_id)
-    if video_ids is not None:
-        query = query.where(WatchPosition.video_id.in_(list(video_ids)))
+    if wanted is not None:
+        query = query.where(WatchPosition.video_id.in_(wanted))
     return {
         row.video_id: WatchProgress(row.position_ms, row.finished, row.updated_at) for row in session.scalars(query)
     }

@@ -12,6 +12,9 @@ from sqlalchemy import Engine, event
 from church.extensions import db
 from church.models import ChatRoom, SignIn
 from church.services import sessions
+from church.services.sessions import cache
+from church.services.videos import newest
+from church.web import maintenance
 from tests.support.membership_fixture import Membership
 from tests.support.pages_fixture import small_library
 
@@ -73,9 +76,13 @@ def asked(engine: Engine) -> Iterator[Asked]:
 
 
 @pytest.fixture
-def site(membership: Membership) -> Membership:
+def site(membership: Membership, monkeypatch: pytest.MonkeyPatch) -> Iterator[Membership]:
+    """A site whose processes look at nothing a second time during a test, however long that takes."""
     small_library(membership.settings.content)
-    return membership
+    monkeypatch.setattr(cache, "FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(newest, "_CHECK_SECONDS", 3600.0)
+    with maintenance.unwatched(membership.app):
+        yield membership
 
 
 def engine_of(site: Membership) -> Engine:

@@ -11,7 +11,7 @@ from flask import Flask
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from church import telemetry
-from church.observability import raise_in_tests, record_budget, request_observer
+from church.observability import raise_in_tests, record_budget, request_observer, verbs
 from church.observability.metrics import definitions
 from church.observability.record_budget import RecordBudget
 from church.observability.threats import scan_text
@@ -247,6 +247,7 @@ def test_verb_that_fails_is_counted_and_breaks_nothing(
 
     for name in ("security_events", "suspicious_activity", "rate_limit_hits", "content_access"):
         monkeypatch.setattr(definitions, name, Broken())
+    verbs.forget_series()
     with pytest.raises(RuntimeError, match="the metric is broken"):
         verb(*arguments)
     monkeypatch.setattr(raise_in_tests, "on", False)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +42,14 @@ class _AtOnce:
 
     def __init__(self, target: Callable[..., Any], args: tuple[Any, ...] = (), **_options: Any) -> None:
         self.start = partial(target, *args)
+
+
+class _Never:
+    """A thread that never runs."""
+
+    def __init__(self, **_options: Any) -> None: ...
+
+    def start(self) -> None: ...
 
 
 @pytest.fixture(autouse=True)
@@ -453,7 +462,7 @@ def test_the_door_waits_for_no_database(site: DoorSite, monkeypatch: pytest.Monk
     looked: list[Any] = []
     site.get_kept("/")
     monkeypatch.setattr(newest, "_look", lambda *seen: looked.append(seen))
-    monkeypatch.setattr(newest, "threading", SimpleNamespace(Thread=lambda **_: SimpleNamespace(start=lambda: None)))
+    monkeypatch.setattr(newest, "threading", SimpleNamespace(Thread=_Never, Event=Event))
     shelf = site.app.extensions["video_shelf"]
     shelf.check_at = 0.0
     assert site.get("/").by_door  # another thread looks
@@ -463,7 +472,7 @@ def test_the_door_waits_for_no_database(site: DoorSite, monkeypatch: pytest.Monk
 
 
 def test_videos_of_another_host_are_seen_by_the_look_beside(site: DoorSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newest, "threading", SimpleNamespace(Thread=_AtOnce))
+    monkeypatch.setattr(newest, "threading", SimpleNamespace(Thread=_AtOnce, Event=Event))
     site.get_kept("/")
     with site.app.app_context():
         add_ready("harbour")

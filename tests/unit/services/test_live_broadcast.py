@@ -97,9 +97,12 @@ def test_new_page_is_announced_once_and_a_first_index_is_not(at_work: Flask, tmp
         text = f"---\ntitle: On {slug}\ndate: 2026-01-01\naccess: {access}\nsummary: s\n---\nText.\n"
         (folder / f"{slug}.md").write_text(text)
 
+    pages = Pages(folder, drafts=False)
+
     def index() -> list[Notice]:
+        pages.refresh()
         with published() as heard:
-            Pages(folder, drafts=False).reindex(db)
+            pages.reindex(db)
         return notices(heard)
 
     write("first")

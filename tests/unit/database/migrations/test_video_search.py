@@ -15,13 +15,13 @@ from church.extensions import db
 from church.models import Video, VideoText
 from church.services import videos
 from church.services.videos import search
-from tests.support.services_fixture import site_settings
+from tests.support.services_fixture import on_postgresql, site_settings
 from tests.support.video_fixture import row_values
 
 _migration = import_module("church.database.migrations.versions.0014_video_search")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", on_postgresql])
 def old_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """A site of the release before."""
     url = request.getfixturevalue("postgres").new_database() if request.param == "postgresql" else None

@@ -320,8 +320,10 @@ class WatchedLock:
         self._lock = lock
         self.waits = waits
         self.ended = 0
+        self.threads: set[int] = set()
 
     def acquire(self, *args: Any) -> bool:
+        self.threads.add(threading.get_ident())
         self.waits.append(args)
         got: bool = self._lock.acquire(*args)
         self.ended += 1
@@ -334,11 +336,18 @@ class WatchedLock:
 def test_thread_without_lines_sleeps_until_the_next(
     tmp_path: Path, lost: Lost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gathered = threading.Semaphore(0)
-    monkeypatch.setattr(outputs.threads, "sleep", lambda _seconds: gathered.acquire())
     sink = FileSink(tmp_path / "a.log", lost)
     waits: list[tuple[object, ...]] = []
     lock = sink._idle = WatchedLock(sink._idle, waits)
+    gathered, sleep = threading.Semaphore(0), outputs.threads.sleep
+
+    def gather(seconds: float) -> None:
+        if threading.get_ident() in lock.threads:
+            gathered.acquire()
+        else:  # another sink of this process
+            sleep(seconds)
+
+    monkeypatch.setattr(outputs.threads, "sleep", gather)
     sink.start()
     for number in range(2):
         wait_until(lambda: len(waits) == lock.ended + 1, "the thread sleeps")

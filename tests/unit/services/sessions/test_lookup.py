@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, update
+from sqlalchemy import event, insert, update
 
 from church.config import Settings
 from church.extensions import db
-from church.models import Grant, User
+from church.models import Grant, SignIn, User
 from church.models.base import utc_now
 from church.services import sessions
 from church.services.accounts import members
@@ -94,14 +94,26 @@ def test_load_reads_once_and_is_cached(app: Flask, ada: User) -> None:
     assert not [one for one in sent if "FROM users" in one]
 
 
+def _add_sessions(number: int) -> None:
+    """Add accounts with a session each, so that a planner has a reason to use an index."""
+    now = utc_now()
+    times = {"created_at": now, "last_seen_at": now, "expires_at": now + timedelta(days=1)}
+    with db.write() as session:
+        people = [{"ref": f"u{n}", "name": "", "source": "cli", "created_at": now} for n in range(number)]
+        ids = session.scalars(insert(User).returning(User.id), people).all()
+        rows = [{"user_id": i, "ref": f"s{i}", "token_hash": f"{i:064x}", **times} for i in ids]
+        session.execute(insert(SignIn), [{**row, "user_agent": "", "address": ""} for row in rows])
+
+
 def test_load_uses_the_index(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
+    _add_sessions(300)
     found = lookup.by_token(token)
     values = {"name": found.name, **lookup.live_values(app.config["CHURCH"], utc_now())}
     query = lookup.session_query(found.column).params(values)
     with db.read() as session:
         if session.get_bind().dialect.name != "sqlite":
-            session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")
+            session.connection().exec_driver_sql("ANALYZE users, sign_ins")
         explain = "EXPLAIN QUERY PLAN " if session.get_bind().dialect.name == "sqlite" else "EXPLAIN "
         text = str(query.compile(session.get_bind(), compile_kwargs={"literal_binds": True}))
         plan = " ".join(str(row) for row in session.connection().exec_driver_sql(explain + text))
