@@ -30,6 +30,7 @@ from church.config import ConfigError, load_settings
 from church.lib.processes import describe_exit
 from church.server import early_names
 from church.server.forked_process import ForkedProcess
+from church.server.supervisor import find_bind_problem
 from church.server.work import WITH_WORK, run_work
 
 _HANDOVER = "_CHURCH_HANDOVER"  # environment of a master that has replaced itself
@@ -206,9 +207,12 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """Replace this process by one that loads everything anew, unless that can't start: there is no way back."""
         self.log.info("Hang up: %s", self.master_name)
         try:
-            load_settings()
+            bind = load_settings().bind
         except ConfigError as error:
             self.log.error("not reloaded, these settings are wrong:\n%s", error)  # noqa: TRY400 - no traceback
+            return
+        if not self.systemd and [bind] != self.cfg.bind and (reason := find_bind_problem(bind)):
+            self.log.error("not reloaded, nothing can listen on %s beside this site: %s", bind, reason)
             return
         if (problem := _find_load_problem(self.START_CTX["cwd"])) is not None:
             self.log.error("not reloaded, this code can't be loaded:\n%s", problem)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -93,3 +95,15 @@ def test_work_is_forked_with_signals_held_until_it_handles_them(master: Any, mon
     master._mind_work()
     assert seen == [gunicorn_master._SIGNALS] * len(gunicorn_master._SIGNALS) + [set()]
     assert held() == set()
+
+
+def test_reload_to_an_address_that_is_taken_keeps_the_site(master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    master.master_name = "Master"
+    master.log = SimpleNamespace(info=lambda *_: None, error=lambda text, *values: said.append(text % values))
+    master.cfg = SimpleNamespace(address=[], bind=["127.0.0.1:1"])
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        bind = f"127.0.0.1:{other.getsockname()[1]}"
+        monkeypatch.setattr(gunicorn_master, "load_settings", lambda: SimpleNamespace(bind=bind))
+        master.handle_hup()
+    assert said == [f"not reloaded, nothing can listen on {bind} beside this site: {os.strerror(errno.EADDRINUSE)}"]
