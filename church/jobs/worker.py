@@ -224,15 +224,22 @@ class _JobWorker:
     # -- watching the queue --------------------------------------------------------------------------------------------
 
     def _watch(self, watch: ChangeWatch) -> None:
-        """Wake the threads when a job is due, and queue scheduled jobs."""
+        """Wake the threads when a job is due, and queue scheduled jobs. Without this thread no job would ever run."""
         try:
             while not self.stop.is_set():
-                watch.arm()
-                seconds = self._retry_until(self._look, self.stop)
-                if seconds is not None and not self.stop.wait(_PAUSE):
-                    self._wait_for_change(watch, seconds)
+                try:
+                    self._watch_once(watch)
+                except Exception:
+                    log.exception("jobs not watched, trying again", extra={"event": "jobs.watch_failed"})
+                    self.stop.wait(POLL)
         finally:
             watch.close()
+
+    def _watch_once(self, watch: ChangeWatch) -> None:
+        watch.arm()
+        seconds = self._retry_until(self._look, self.stop)
+        if seconds is not None and not self.stop.wait(_PAUSE):
+            self._wait_for_change(watch, seconds)
 
     def _look(self) -> float:
         """Wake the threads if a job is due, and queue what is scheduled; the seconds until the next look."""

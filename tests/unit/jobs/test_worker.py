@@ -249,3 +249,25 @@ def test_outage_is_waited_for_by_the_watcher(
         with db.write() as session:
             jobs.enqueue(session, "test.work", {"n": 1})
         wait_until(lambda: payloads == [{"n": 1}], "the job has run")
+
+
+def test_watcher_goes_on_after_an_error_that_nobody_expects(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, failed = queue.find_next_time, threading.Event()
+
+    def fail_once(session: Session, accepted: Collection[str]) -> datetime | None:
+        if failed.is_set():
+            return look(session, accepted)
+        failed.set()
+        raise LookupError("nobody expects this")
+
+    monkeypatch.setattr(queue, "find_next_time", fail_once)
+    monkeypatch.setattr(worker, "POLL", 0.01)
+    payloads: list[dict[str, Any]] = []
+    with captured_log() as log:
+        monkeypatch.setattr(registry, "_handlers", {"test.work": payloads.append})
+        with running(app):
+            wait_until(failed.is_set, "the watcher has failed")
+            with db.write() as session:
+                jobs.enqueue(session, "test.work", {"n": 1})
+            wait_until(lambda: bool(payloads), "the job has run")
+    assert "jobs.watch_failed" in [record.get("event") for record in log.records]
