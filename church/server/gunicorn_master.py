@@ -146,9 +146,18 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     # -- children -----------------------------------------------------------------------------------------------------
 
     def spawn_worker(self) -> int:
-        """Fork a web worker. A signal that it gets too early waits for ``FairWorker.init_signals``."""
-        with _holding_signals():
-            return int(super().spawn_worker())
+        """Fork a web worker. A signal that it gets too early waits for ``FairWorker.init_signals``.
+
+        Returns 0 if the system has no room for it: those that run go on, and the next second it is tried again.
+        """
+        try:
+            with _holding_signals():
+                return int(super().spawn_worker())
+        except OSError as error:
+            if os.getpid() != self.pid:
+                raise
+            self.log.error("no worker can be started: %s", error)  # noqa: TRY400 - the reason is enough
+            return 0
 
     def manage_workers(self) -> None:
         """Start what is missing. Workers from before a reload stop when all new ones answer."""
@@ -163,7 +172,8 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         for _ in range(self.num_workers - (len(self.WORKERS) - len(previous))):
             self.spawn_worker()
         new = [worker for worker in self.WORKERS.values() if not isinstance(worker, PreviousWorker)]
-        if all(map(_answers, new)) or time.monotonic() > self._boot_by:
+        all_answer = len(new) >= self.num_workers and all(map(_answers, new))
+        if all_answer or (new and time.monotonic() > self._boot_by):
             for pid in previous:
                 self.kill_worker(pid, signal.SIGTERM)
 
@@ -176,8 +186,12 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             reason = describe_exit(code)
             self.log.error("work ended (%s)", reason, extra={"event": "supervisor.end"})
         if self._work.due is not None and time.monotonic() >= self._work.due:
-            with _holding_signals():
-                self._work.start()
+            try:
+                with _holding_signals():
+                    self._work.start()
+            except OSError as error:  # the next start is due soon
+                self.log.error("work cannot start: %s", error, extra={"event": "supervisor.end"})  # noqa: TRY400 - as above
+                return
             self.log.info("work runs as process %s", self._work.pid, extra={"event": "supervisor.start"})
 
     def reap_workers(self) -> None:

@@ -107,3 +107,23 @@ def test_reload_to_an_address_that_is_taken_keeps_the_site(master: Any, monkeypa
         monkeypatch.setattr(gunicorn_master, "load_settings", lambda: SimpleNamespace(bind=bind))
         master.handle_hup()
     assert said == [f"not reloaded, nothing can listen on {bind} beside this site: {os.strerror(errno.EADDRINUSE)}"]
+
+
+def test_fork_that_fails_leaves_the_site_as_it_is(master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "no process left")
+
+    said: list[str] = []
+    master.pid = os.getpid()
+    master.log = SimpleNamespace(error=lambda text, *values, **_: said.append(text % values))
+    master._work = SimpleNamespace(due=0.0, reap=lambda: None, start=fail)
+    monkeypatch.setattr(Arbiter, "spawn_worker", fail)
+    assert master.spawn_worker() == 0
+    master._mind_work()
+    master.WORKERS, master._num_workers = {10: PreviousWorker(10, 60.0)}, 1
+    master.kill_worker = lambda *_: pytest.fail("the old worker is the only one")
+    master._replace_workers()
+    reason = f"[Errno {errno.EAGAIN}] no process left"
+    cannot = f"no worker can be started: {reason}"
+    assert said == [cannot, f"work cannot start: {reason}", cannot]
+    assert held() == set()
