@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from pathlib import Path
@@ -31,10 +32,26 @@ def _map(file: Path) -> memoryview | None:
     try:
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(handle).st_size < _BYTES:
-                os.ftruncate(handle, _BYTES)
+            _take_room(handle)
             return memoryview(mmap.mmap(handle, _BYTES)).cast("Q")
         finally:
             os.close(handle)
     except (OSError, ValueError):
         return None
+
+
+def _take_room(handle: int) -> None:
+    """Take the room on the disk now: a process that writes into memory for which there is none is killed (SIGBUS).
+
+    Raises OSError if the disk is full.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(handle, 0, _BYTES)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise  # any other: this file system cannot say
+        else:
+            return
+    if os.fstat(handle).st_size < _BYTES:
+        os.ftruncate(handle, _BYTES)
