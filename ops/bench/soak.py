@@ -21,7 +21,7 @@ from ops.bench.server import UNLIMITED
 from ops.bench.whole_site import WholeSite, running
 
 _PATHS = (
-    *("/", "/pages/", "/pages/what-this-site-is", "/pages/?tag=operations", "/feed.xml", "/sitemap.xml"),
+    *("/", "/pages/", "/pages/what-this-site-is", "/pages/?tag=running", "/feed.xml", "/sitemap.xml"),
     *("/stripe/pricing", "/video/", "/auth/login", "/auth/register", "/health", "/ready", "/static/css/site.css"),
 )
 _SIGNED_IN = ("/", "/pages/what-this-site-is", "/pages/?q=backup", "/auth/account", "/live/public")
