@@ -16,6 +16,7 @@ class HostMark:
 
     def __init__(self, file: Path | None) -> None:
         self._numbers = _map(file) if file is not None else None
+        self.is_shared = self._numbers is not None
         if self._numbers is None:
             self._numbers = memoryview(bytearray(_BYTES)).cast("Q")
 

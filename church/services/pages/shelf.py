@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from church import telemetry
@@ -125,7 +125,7 @@ class Shelf:
 
     def _load(self) -> Library:
         mark = self._open_mark()
-        version = mark[_VERSION]
+        version = self._read_version(mark)
         if self._library is None or version != self._seen_mark:
             self.rows.check_file()
             try:
@@ -137,6 +137,15 @@ class Shelf:
             self._seen_mark = version
             self._version = str(self._library.version)
         return self._library
+
+    def _read_version(self, mark: HostMark) -> int:
+        """Read the version of the rows; from them if this process has no mark in common with those that write them."""
+        if mark.is_shared or not self.rows.is_shared:
+            return mark[_VERSION]
+        with suppress(sqlite3.Error):  # damaged: whoever loads them finds out
+            for (version,) in self.rows.read("SELECT value FROM facts WHERE name = 'version'"):
+                return int(version)
+        return 0
 
     def _is_due(self, library: Library) -> bool:
         if self.is_resting or self.is_watched() or self._is_starting(library):

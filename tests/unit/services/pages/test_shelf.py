@@ -246,3 +246,20 @@ def test_shelf_that_cannot_write_its_rows_logs_it_and_serves_the_last(
     with caplog.at_level(logging.ERROR, "church.pages"):
         assert slugs(shelf.current()) == ["page"]
     assert [record.event for record in caplog.records] == ["pages.rows_failed"]  # type: ignore[attr-defined]
+
+
+def test_change_is_seen_by_processes_for_whose_mark_the_disk_had_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("church.lib.host_mark._map", lambda _file: None)
+    content = tmp_path / "content"
+    write_page(content, "one")
+    looking, reading = (Shelf(content, drafts=False, instance=tmp_path) for _ in range(2))
+    looking.refresh()
+    assert reading.current().find("one")
+    reading.is_resting = True
+    before = reading.version()
+    write_page(content, "two")
+    looking.refresh()
+    assert reading.current().find("two")
+    assert reading.version() != before
