@@ -94,5 +94,5 @@ def purge(_payload: dict[str, Any]) -> None:
 
 @every(timedelta(minutes=10), "sums.add_up")
 def add_up_sums(_payload: dict[str, Any]) -> None:
-    """Join the rows of the kept sums, of which PostgreSQL gets some with each change."""
+    """Join the rows of the kept sums. PostgreSQL gets some more with each change."""
     kept_sums.add_up(db)

@@ -67,7 +67,7 @@ class Video(Base):
 
 
 class VideoText(Base):
-    """The searchable text of one video; ``id`` is the video's. Triggers copy it, whoever changes the video.
+    """The searchable text of one video; ``id`` is the video's. Triggers copy it, by whatever way the video changes.
 
     ``prepared`` is whether letters of unspaced scripts stand apart in it, as the search expects (see
     services/videos/search.py). Text that is not is found by whole words already.

@@ -67,7 +67,7 @@ class ForkedProcess:
             return None
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:  # somebody else took its exit code
+        except ChildProcessError:  # its exit code was taken already
             pid, status = self.pid, 0
         if pid == 0:
             return None

@@ -18,7 +18,7 @@ SAMPLED = "church.trace_id"
 
 
 def is_wanted() -> bool:
-    """Whether an OTEL_* variable is set, of which OpenTelemetry may make an exporter."""
+    """Whether an OTEL_* variable is set, by which OpenTelemetry may make an exporter."""
     return any(name.startswith("OTEL_") for name in os.environ)
 
 

@@ -106,7 +106,7 @@ class Shelf:
         return library
 
     def doubt(self) -> None:
-        """Say that a file is not as its row has it, so that somebody looks soon."""
+        """Say that a file is not as its row has it, so that the folder is looked at soon."""
         self._open_mark()[_DOUBT] += 1
         self._open_mark()[_LOOKED_AT_ALL] = 0
         self._open_mark()[_LOOKED] = 0
@@ -142,7 +142,7 @@ class Shelf:
         """Read the version of the rows; from them if this process has no mark in common with those that write them."""
         if mark.is_shared or not self.rows.is_shared:
             return mark[_VERSION]
-        with suppress(sqlite3.Error):  # damaged: whoever loads them finds out
+        with suppress(sqlite3.Error):  # damaged: found out when they are loaded
             for (version,) in self.rows.read("SELECT value FROM facts WHERE name = 'version'"):
                 return int(version)
         return 0
@@ -186,7 +186,7 @@ class Shelf:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def _start_look(self, library: Library, wait: float) -> None:
-        """Look at the folder. In a gevent worker in a greenlet of its own, of which this waits for ``wait`` seconds."""
+        """Look at the folder. A gevent worker does it in a greenlet of its own and waits ``wait`` seconds for it."""
         if not is_patched():
             self._look_alone(library)
             return
@@ -238,7 +238,7 @@ class Shelf:
         return changed
 
     def refresh(self) -> None:
-        """Look at the whole folder now, whoever watches."""
+        """Look at the whole folder now, also where another process watches."""
         load_parser()
         if self.look(Update.look_at_all, wait=True):
             self.report_change()

@@ -51,7 +51,7 @@ _STORE = (
 class Update:
     """One update of ``rows`` from the folder ``root``.
 
-    ``on_version`` is told each version once it is stored, ``on_folder`` each folder before it is listed. After
+    ``on_version`` gets each version once it is stored, ``on_folder`` each folder before it is listed. After
     ``most_seconds`` of reading the update ends unfinished; the next one goes on from there.
     """
 

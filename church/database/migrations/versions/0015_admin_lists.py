@@ -1,6 +1,6 @@
 """Fast lists for admins and the search of accounts: indexes, and a full-text table on SQLite.
 
-On SQLite the search is a table of trigrams. Triggers keep it, whoever changes an account. It stores no text, only which
+On SQLite the search is a table of trigrams. Triggers keep it, by whatever way an account changes. It stores no text, only which
 account has which trigrams. On PostgreSQL it is an index of the extension pg_trgm, which
 ``church.database.member_index`` makes after each migration where the extension may be installed.
 
