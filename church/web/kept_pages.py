@@ -1,13 +1,13 @@
 """Pages and parts of pages that are rendered once and kept, with holes for what is a visitor's own.
 
-A page that shows an article is the same for all members who may read it, except for the visitor's name and the token of
-a form. It is rendered once, with marks in their places, and cut at the marks; each visitor gets the pieces with their own
-values between them. The pieces are compressed once, too: gzip allows to join them, brotli does not.
+A page that shows an article is the same for all members who may read it, except for the visitor's name and the token
+of a form. It is rendered once, with marks in their places, and cut at the marks; each visitor gets the pieces with
+their own values between them. The pieces are compressed once, too: gzip allows to join them, brotli does not.
 
-Nothing leaks from one visitor to another, by construction. A page is kept by everything that its template is given: the
-text that this visitor may read, their kind, the address, and the version of the static files. A visitor who may read less
-is given less, and so finds another page, or none. While a page is rendered to be kept, its template sees a ``Kind`` in
-place of the visitor, which has no name, no email and no number.
+Nothing leaks from one visitor to another, by construction. A page is kept by everything that its template is given:
+the text that this visitor may read, their kind, the address, and the version of the static files. A visitor who may
+read less is given less, and so finds another page, or none. While a page is rendered to be kept, its template sees a
+``Kind`` in place of the visitor, which has no name, no email and no number.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fast lists for admins and the search of accounts: indexes, and a full-text table on SQLite.
 
-On SQLite the search is a table of trigrams. Triggers keep it, by whatever way an account changes. It stores no text, only which
-account has which trigrams. On PostgreSQL it is an index of the extension pg_trgm, which
+On SQLite the search is a table of trigrams. Triggers keep it, by whatever way an account changes. It stores no text,
+only which account has which trigrams. On PostgreSQL it is an index of the extension pg_trgm, which
 ``church.database.member_index`` makes after each migration where the extension may be installed.
 
 A later migration that copies ``users`` on SQLite drops the triggers with it, and has to make them again.
