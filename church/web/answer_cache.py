@@ -52,6 +52,7 @@ _MOST_WAITING = 32  # answers that wait for the best compression
 _MOST_BEST = 32  # best bodies that are kept for other addresses of the same text
 _BEST_BYTES = 256 * 1024  # of a body as it is, up to which the best compression takes a tenth of a second
 _BROTLI_BEST, _GZIP_BEST = 11, 9
+_IMPROVED = frozenset({"br", "gzip"})
 _VARIES = frozenset({"cookie", "accept-encoding"})  # what the door chooses by
 _EXTENSION = "answer_cache"
 _P = ParamSpec("_P")
@@ -109,6 +110,8 @@ class Kept:
     until: float
     answer: Answer
     etag: str | None
+    coding: str
+    """What the body is compressed by. A short text and a picture are as they are, whatever the client prefers."""
     unchanged: Answer | None = None
     uses: int = 0
     is_best: bool = False
@@ -166,13 +169,13 @@ class KeptAnswers:
         """Begin to make an answer: what it depends on is noted before anything of it is read."""
         return Draft(self, key, {name: read() for name, read in self._readers.items()})
 
-    def keep(self, draft: Draft, terms: Terms, answer: Answer, etag: str | None) -> None:
+    def keep(self, draft: Draft, terms: Terms, answer: Answer, etag: str | None, coding: str) -> None:
         """Keep an answer, unless it may be older than what it depends on."""
         marks = tuple(draft.marks[name] for name in terms.depends_on)
         if None in marks:
             return
         readers = tuple(self._readers[name] for name in terms.depends_on)
-        kept = Kept(draft.key, terms, readers, marks, time.monotonic() + LONGEST, answer, etag)
+        kept = Kept(draft.key, terms, readers, marks, time.monotonic() + LONGEST, answer, etag, coding)
         before = self._kept.get(draft.key)
         if before is not None:
             if before.is_best and etag is not None and before.etag == etag:  # the same body again
@@ -224,7 +227,8 @@ class Draft:
         if self._status.startswith("304 "):
             self._answers.keep_unchanged(self, answer, fields.get("etag"))
         elif len(body) == int(fields["content-length"]):
-            self._answers.keep(self, self.terms, answer, fields.get("etag"))
+            coding = fields.get("content-encoding", IDENTITY)
+            self._answers.keep(self, self.terms, answer, fields.get("etag"), coding)
         return ClosingIterator([body], getattr(pieces, "close", None))
 
     def _may_be_kept(self, terms: Terms, fields: Mapping[str, str]) -> bool:
@@ -280,7 +284,7 @@ class _Improver:
 
     def improve(self, kept: Kept) -> None:
         """Replace the body of ``kept`` soon. Until then the ordinary bytes are sent."""
-        if kept.key.coding == IDENTITY or kept.terms.make is not None or len(self._waiting) >= _MOST_WAITING:
+        if kept.coding not in _IMPROVED or kept.terms.make is not None or len(self._waiting) >= _MOST_WAITING:
             return
         self._waiting.append(kept)
         if not self._is_running:
@@ -292,7 +296,7 @@ class _Improver:
         try:
             while self._waiting:
                 kept = self._waiting.pop(0)
-                kept.answer.body = self._find_best(kept.key.coding, kept.answer.body)
+                kept.answer.body = self._find_best(kept.coding, kept.answer.body)
                 kept.is_best = True
         except Exception:
             self._waiting.clear()
@@ -312,7 +316,7 @@ class _Improver:
 
 
 def _compress_best(coding: str, body: bytes) -> bytes:
-    """Return ``body``, which has the ``coding``, in its best level; as it is if it is no such body, or a large one."""
+    """Return ``body``, which has the ``coding``, in its best level; as it is if it is a large one."""
     if coding == "br":
         plain = brotli.decompress(body)
         return bytes(brotli.compress(plain, quality=_BROTLI_BEST)) if len(plain) <= _BEST_BYTES else body

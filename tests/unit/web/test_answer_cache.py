@@ -162,7 +162,7 @@ def test_failed_compression_leaves_the_ordinary_body(answers: KeptAnswers, monke
     body = brotli.compress(b"words " * 100, quality=1)
     draft = answers.begin(Key("/x", "br"))
     draft.terms = TERMS
-    draft.note_head("200 OK", [("Content-Length", str(len(body))), *HEADERS[1:]])
+    draft.note_head("200 OK", [("Content-Length", str(len(body))), ("Content-Encoding", "br"), *HEADERS[1:]])
     list(draft.collect([body]))
     kept = answers.find(Key("/x", "br"))
     assert kept is not None
@@ -190,7 +190,7 @@ def make_often_sent(answers: KeptAnswers, target: str, text: bytes) -> Answer:
     body = brotli.compress(text, quality=1)
     draft = answers.begin(Key(target, "br"))
     draft.terms = TERMS
-    draft.note_head("200 OK", [("Content-Length", str(len(body))), *HEADERS[1:]])
+    draft.note_head("200 OK", [("Content-Length", str(len(body))), ("Content-Encoding", "br"), *HEADERS[1:]])
     list(draft.collect([body]))
     kept = answers.find(Key(target, "br"))
     assert kept is not None
@@ -207,6 +207,20 @@ def test_same_text_at_many_addresses_is_compressed_once(answers: KeptAnswers, mo
     answers._improver._run()
     assert [answer.body for answer in made] == [b"best"] * 3
     assert len(done) == 1
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+def test_body_that_is_sent_as_it_is_is_not_compressed_again(answers: KeptAnswers, coding: str) -> None:
+    answers._improver._is_running = True
+    draft = answers.begin(Key("/icon.svg", coding))  # what the client prefers; a short text is not compressed
+    draft.terms = TERMS
+    draft.note_head("200 OK", HEADERS)
+    list(draft.collect([b"body"]))
+    kept = answers.find(Key("/icon.svg", coding))
+    assert kept is not None
+    for _ in range(answer_cache._BEST_AFTER):
+        answers.use(kept)
+    assert answers._improver._waiting == []
 
 
 def test_flood_of_addresses_does_not_wait_for_the_best_compression(answers: KeptAnswers) -> None:
