@@ -159,6 +159,7 @@ def _search(query: str, tag: str | None) -> Response:
         "tag": tag,
         "query": query,
         "topics": choose_most_used(current.tags()),
+        "more_topics": len(current.tags()) > MOST_TOPICS,
         "links": _result_links(query, tag, start, found),
     }
     return _private(make_response(render_template("markdown/search.html", **context)))

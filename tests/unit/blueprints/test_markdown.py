@@ -405,7 +405,7 @@ def test_list_with_many_topics_shows_the_most_used_and_leads_to_all(client: Flas
     for number in range(40):
         write_page(tmp_path / "content", f"p{number}", tags=f"[often, rare{number:02}]")
     wait_until(lambda: "/pages/?tags=all" in client.get("/pages/").text, "the pages are listed")
-    for path in ("/", "/pages/"):
+    for path in ("/", "/pages/", "/pages/?q=page"):
         text = client.get(path).text
         assert re.findall(r'tag=([a-z0-9]+)">[^<]*<span class="count">40<', text) == ["often"]
         assert len(re.findall(r'class="count"', text)) == MOST_TOPICS
