@@ -56,7 +56,7 @@ REASONS: dict[str, str] = {
     "deliveries, five years": "shows the same, and counts the deployments of five years in their indexes",
     "deliveries as JSON": "counts the deployments of 30 days; the small site has one or two",
     "overview": "counts the accounts of 30 days and looks for members with two subscriptions, in their indexes",
-    "job accounts.forget_unverified": "removes accounts; the small site has none that are old enough",
+    "job accounts.forget_unverified": "walks the accounts that were never verified, once a day",
     "job accounts.purge": "looks at the closed accounts, for a session that is left",
     "job billing.reminders": "reads the subscriptions that renew within days, once an hour",
     "job videos.index": "compares the stamps of all videos, every quarter of an hour",

@@ -35,13 +35,14 @@ _COMMON = _split(
 _STARTS = _split("b br c ch d dr f fl g gr h j k l m n p pl qu r s sh st t th tr v w")
 _MIDDLES = _split("a ai e ea i ie o oo ou u")
 _ENDS = _split("ck d ft l ll m n nd ng nt p r rd rm s st t th x")
+_RUDE = frozenset(_split("cock coon cum cunt dick fart fuck prick sex shit tit turd"))
 
 
 def _make_rare() -> list[str]:
-    """Some five thousand words that are no language, in an order that mixes their beginnings."""
+    """Some five thousand words that are no language, nor rude, in an order that mixes their beginnings."""
     made = [start + middle + end for start in _STARTS for middle in _MIDDLES for end in _ENDS]
     random.Random("words").shuffle(made)
-    return made
+    return [word for word in made if word not in _RUDE]
 
 
 _ALL = [*_COMMON, *_make_rare()]
