@@ -82,7 +82,9 @@ class WholeSite:
         self.post("register", email=_EMAIL, password=_PASSWORD, name="Ada")
         with sqlite3.connect(self.instance / "church.db", timeout=30) as database:
             database.execute("UPDATE users SET verified_at = created_at")
-        return self.post("login", email=_EMAIL, password=_PASSWORD).partition(";")[0]
+        cookie = self.post("login", email=_EMAIL, password=_PASSWORD).partition(";")[0]
+        kept = self.get("/", {"Cookie": cookie})[1].get("set-cookie")  # the first page adds the token of its forms
+        return kept.partition(";")[0] if kept else cookie
 
     def post(self, form: str, **fields: str) -> str:
         """Send a form of ``/auth`` as JSON; return the cookie that it sets, if any. Raises HTTPError."""
