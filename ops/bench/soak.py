@@ -63,6 +63,7 @@ def _settings(traces: str) -> dict[str, str]:
     limits = ("CHAT", "HISTORY", "TOKEN", "STREAM", "WEBHOOK")
     return {
         "WEB_CONCURRENCY": "2",
+        "GUNICORN_CMD_ARGS": "--max-requests=0",  # a worker that starts anew would hide what grows
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": traces,
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": "0.01",
@@ -126,7 +127,10 @@ def _sample(site: WholeSite, cookie: str, minutes: float) -> Iterator[_Sample]:
         sample = _take_sample(site)
         if number % (_SAMPLES // 10) == 0:
             held = "  ".join(f"{field.name} {getattr(sample, field.name):7.1f}" for field in fields(sample))
-            print(f"  {(time.monotonic() - began) / 60:5.1f} min: {held}  requests {requests}", flush=True)
+            print(f"  {(time.monotonic() - began) / 60:5.1f} min: {held}  requests {requests}")
+            print(
+                f"             MiB by process: {'  '.join(f'{mib:.1f}' for mib in site.memory().values())}", flush=True
+            )
         yield sample
 
 
