@@ -45,7 +45,7 @@ def check_content(settings: Settings) -> Finding:
     if unreadable:
         return "fail", f"{len(unreadable)} pages can't be read, such as {unreadable[0]}", "chmod a+r them"
     report = check_folder(settings)
-    finding = "1 page" if report.pages == 1 else f"{report.pages} pages"
+    finding = "1 page" if report.pages == 1 else f"{report.pages:,} pages"
     finding += f", {report.to_come} to come" if report.to_come else ""
     finding += f", {report.drafts} in draft" if report.drafts else ""
     if report.problems:

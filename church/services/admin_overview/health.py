@@ -52,7 +52,7 @@ def check_parts(settings: Settings, work: WorkCounts | None, payments: PaymentFa
 
 def judge_content(content: ContentState) -> PartHealth:
     """Report the pages of the content folder; one that is left out is a warning."""
-    count = "1 page" if content.pages == 1 else f"{content.pages} pages"
+    count = "1 page" if content.pages == 1 else f"{content.pages:,} pages"
     coming = f", {content.to_come} to come" if content.to_come else ""
     if content.left_out:
         return PartHealth("Content", Verdict.WARN, f"{count}{coming}. {content.left_out} left out: see below why.")

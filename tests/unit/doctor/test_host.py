@@ -55,6 +55,12 @@ def test_content_with_files_left_out_warns_with_file_and_reason(tmp_path: Path) 
     assert "twice9.md" not in finding
 
 
+def test_many_pages_are_counted_as_their_list_does(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = namedtuple("report", "pages to_come drafts problems")(20_000, 0, 0, ())
+    monkeypatch.setattr(host, "check_folder", lambda _settings: report)
+    assert check_content(site) == ("ok", "20,000 pages", "")
+
+
 @pytest.mark.parametrize(("free", "state"), [(10, "fail"), (500, "warn"), (5000, "ok")])
 def test_disk_low_on_space_is_reported(site: Settings, monkeypatch: pytest.MonkeyPatch, free: int, state: str) -> None:
     usage = namedtuple("usage", "free")

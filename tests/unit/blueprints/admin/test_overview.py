@@ -12,6 +12,8 @@ from flask import Flask
 from church.database import DatabaseDownError
 from church.extensions import db
 from church.services.admin_overview import counts
+from church.services.admin_overview.content import ContentState
+from church.services.admin_overview.health import judge_content
 from church.services.pages.content import Pages
 from tests.support.desk import JSON, AdminBrowser
 from tests.support.pages_fixture import write_page
@@ -43,6 +45,10 @@ def test_overview_is_shown_while_the_database_is_down(desk: AdminBrowser, monkey
     found = desk.get("/admin/")
     assert found.status_code == 200
     assert "there are no numbers" in found.text
+
+
+def test_overview_counts_many_pages_as_their_list_does() -> None:
+    assert judge_content(ContentState(20_000, 0, (), 0, ())).finding == "20,000 pages."
 
 
 def test_overview_lists_pages_left_out_and_to_come(
