@@ -16,8 +16,12 @@ FRESH_SECONDS = 60  # how long browsers and proxies may show a public answer wit
 def publish(response: Response) -> Response:
     """Let caches keep ``response``, and answer 304 to those that have it.
 
-    The ETag is a hash of the body unless one is set, so it changes with text, templates and settings.
+    The ETag is a hash of the body unless one is set, so it changes with text, templates and settings. While a first
+    look at the content folder is under way, lists and feed are not whole, and no cache may keep them.
     """
+    if not current_pages().is_complete():
+        response.headers["Cache-Control"] = "no-store"
+        return response
     response.headers["Cache-Control"] = f"public, max-age={FRESH_SECONDS}"
     if response.mimetype == "text/html":
         add_vary(response, "Cookie")

@@ -116,6 +116,10 @@ class Pages:
         """Look at the whole folder now, for a command that follows an edit."""
         self.shelf.refresh()
 
+    def is_complete(self) -> bool:
+        """Return whether the whole folder was read once: until then pages are missing in lists and feed."""
+        return self.library().is_complete
+
     def version(self) -> str:
         """Return what changes with the pages, at once on this host. Takes a microsecond: for every request."""
         return self.shelf.version()

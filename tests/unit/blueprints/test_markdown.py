@@ -520,6 +520,17 @@ def test_no_page_repeats_the_host_header(client: FlaskClient, path: str) -> None
 # -- caching -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", ["/", "/pages/", "/feed.xml", "/sitemap.xml"])
+def test_public_answer_while_pages_are_missing_is_kept_by_no_cache(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(Pages, "is_complete", lambda _pages: False)
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in answer.headers
+
+
 @pytest.mark.parametrize("path", PUBLIC)
 def test_public_answer_unchanged_is_304(client: FlaskClient, path: str) -> None:
     first = client.get(path)
