@@ -82,21 +82,29 @@ def _lacks_item_coupon(obj: StripeObject) -> bool:
 
 
 class _UnderWay:
-    """Previews that a process is waiting for. Events that arrive together share one of the same subscription."""
+    """Previews that a process is waiting for. Events that come meanwhile share the next one of the same subscription.
+
+    They can't share the one under way: Stripe may have made it before the change that they tell of.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answers: dict[tuple[int, str, str], Future[Renewal]] = {}
+        self._running: dict[tuple[int, str, str], Future[Renewal]] = {}
+        self._next: dict[tuple[int, str, str], Future[Renewal]] = {}
 
     def share(self, key: tuple[int, str, str], ask: Callable[[], Renewal], seconds: float) -> Renewal:
-        """Return the answer that another event is waiting for, else that of ``ask``. Raises TimeoutError."""
+        """Return an answer of ``ask``, or of another event, that was asked for after this call. Raises TimeoutError."""
         with self._lock:
-            answer = self._answers.get(key)
+            before = self._running.get(key)
+            answer = None if before is None else self._next.get(key)
             if is_first := answer is None:
-                answer = self._answers[key] = Future()
+                answer = Future()
+                (self._running if before is None else self._next)[key] = answer
         if not is_first:
             return answer.result(max(0.0, seconds))
         try:
+            if before is not None:
+                before.exception(max(0.0, seconds))  # wait for its end
             renewal = ask()
         except BaseException:  # of a greenlet that was ended: the others must not wait on
             answer.set_exception(TimeoutError())
@@ -105,8 +113,17 @@ class _UnderWay:
             answer.set_result(renewal)
         finally:
             with self._lock:
-                del self._answers[key]
+                self._leave(key, answer)
         return renewal
+
+    def _leave(self, key: tuple[int, str, str], answer: Future[Renewal]) -> None:
+        """Forget an answer; the one that waited for its end is under way now."""
+        if self._running.get(key) is not answer:
+            self._next.pop(key, None)
+        elif (follower := self._next.pop(key, None)) is not None:
+            self._running[key] = follower
+        else:
+            del self._running[key]
 
 
 _UNDER_WAY = _UnderWay()
@@ -122,7 +139,7 @@ class RenewalFetcher:
     def fetch(self, obj: StripeObject, customer: StripeObject | None, *, shared: bool = False) -> Renewal:
         """Fetch the renewal of a subscription; ``customer`` spares a call where it was fetched before.
 
-        ``shared`` takes an answer that another event with the same subscription is waiting for. Never fails: an event
+        ``shared`` takes an answer that other events with the same subscription wait for, too. Never fails: an event
         must not wait for an amount.
         """
         at, basis = find_renewal_time(obj), make_basis(obj)

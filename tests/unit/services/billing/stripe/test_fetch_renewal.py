@@ -385,30 +385,56 @@ def test_refreshing_stops_where_stripe_does_not_answer(shop: FakeStripe, ada: Us
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_events_of_one_subscription_at_once_share_a_preview(
+def test_events_during_a_preview_share_the_next_one(
     shop: FakeStripe, ada: User, monkeypatch: pytest.MonkeyPatch, ended: bool
 ) -> None:
-    """If the event that asks is ended, the other one reckons the amount."""
-    waiting = threading.Event()
+    """The one under way may be older than their change. If the event that asks next is ended, the other reckons."""
+    begun, waiting = threading.Event(), threading.Semaphore(0)
     found = subscribe(shop, ada)
+    previews: list[str] = []
 
     class Watched(Future[Renewal]):
         def result(self, timeout: float | None = None) -> Renewal:
-            waiting.set()
+            waiting.release()
             return super().result(timeout)
 
+        def exception(self, timeout: float | None = None) -> BaseException | None:
+            waiting.release()
+            return super().exception(timeout)
+
     def preview(method: str) -> None:
-        if method == "invoices.create_preview" and waiting.wait(60) and ended:
+        if method != "invoices.create_preview":
+            return
+        previews.append(method)
+        if len(previews) == 1:
+            begun.set()
+            assert waiting.acquire(timeout=60)
+            assert waiting.acquire(timeout=60)
+        elif ended:
             raise SystemExit
 
     def fetch() -> Renewal:
-        return RenewalFetcher(shop, lambda: 8.0).fetch(expanded, None, shared=True)
+        return RenewalFetcher(shop, lambda: 60.0).fetch(expanded, None, shared=True)
 
     expanded = Fetcher(shop, NOW).about("subscription", found["id"]).subscriptions[found["id"]].found
-    shop.calls.clear()
     monkeypatch.setattr(fetch_renewal, "Future", Watched)
     shop.before = preview
-    with ThreadPoolExecutor(2) as pool:
-        renewals = [pool.submit(fetch), pool.submit(fetch)]
-    assert [method for method, *_ in shop.calls].count("invoices.create_preview") == 1
-    assert [one.result().amount for one in renewals if one.exception() is None] == [1200] * (1 if ended else 2)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(fetch)
+        assert begun.wait(60)
+        others = [pool.submit(fetch), pool.submit(fetch)]
+    assert len(previews) == 2
+    assert first.result().amount == 1200
+    assert [one.result().amount for one in others if one.exception() is None] == [1200] * (1 if ended else 2)
+    assert sum(one.exception() is not None for one in others) == ended
+
+
+def test_event_after_all_previews_asks_anew(shop: FakeStripe, ada: User) -> None:
+    expanded = Fetcher(shop, NOW).about("subscription", subscribe(shop, ada)["id"])
+    (each,) = expanded.subscriptions.values()
+    shop.calls.clear()
+    for _ in range(2):
+        RenewalFetcher(shop, lambda: 60.0).fetch(each.found, None, shared=True)
+    assert [method for method, *_ in shop.calls].count("invoices.create_preview") == 2
+    assert not fetch_renewal._UNDER_WAY._running
+    assert not fetch_renewal._UNDER_WAY._next
