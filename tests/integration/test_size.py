@@ -18,6 +18,7 @@ from church.config import Settings, load_settings
 from church.database import kept_sums
 from church.extensions import db
 from church.models import Base, ChatMessage, ChatRoom
+from church.observability.metrics import scrape_registry
 from ops.seed import Size, fill_site
 from ops.seed.fill import NotEmptyError
 from ops.seed.walk import PAGES, UNLIMITED, Walk, list_jobs, walking
@@ -72,9 +73,10 @@ def _site(folder: Path, database: str | None) -> Settings:
 
 
 def _walk(settings: Settings) -> Trails:
-    """Take every step. A job runs once before, so that nothing is left to do."""
+    """Take every step. A job runs once before, so that nothing is left to do, and no scrape is a site's before."""
     trails: dict[str, Trail] = {}
-    with walking(create_app(settings)) as walk:
+    with pytest.MonkeyPatch.context() as patch, walking(create_app(settings)) as walk:
+        patch.setattr(scrape_registry, "_FRESH_SECONDS", 0.0)
         for name in PAGES:
             trails[name] = trail = Trail()
             with _noting(walk, trail):
