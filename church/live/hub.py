@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ class Hub:
     def __init__(self, app: Flask) -> None:
         settings: Settings = app.config["CHURCH"]
         self.app = app
+        self.pid = os.getpid()
         self.queue = settings.live_queue
         self.connections: set[Connection] = set()
         self.by_member: dict[str, set[Connection]] = {}
@@ -343,8 +345,15 @@ def init_app(app: Flask) -> None:
 
 
 def hub_of(app: Flask | None = None) -> Hub:
-    """Return the hub of an app, by default the current one."""
-    hub: Hub = (app or current_app).extensions[_EXTENSION]
+    """Return the hub of an app, by default the current one.
+
+    A hub that was made before a fork is made anew: its name must be this worker's alone, or other workers take what
+    this one publishes for their own.
+    """
+    owner: Flask = app or current_app._get_current_object()  # type: ignore[attr-defined]
+    hub: Hub = owner.extensions[_EXTENSION]
+    if hub.pid != os.getpid():
+        hub = owner.extensions[_EXTENSION] = Hub(owner)
     return hub
 
 

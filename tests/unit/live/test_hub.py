@@ -14,7 +14,7 @@ from flask import Flask
 
 from church.live import close_all, heartbeat, hub, message_handlers
 from church.live.broadcast_receiver import PRESENCE, TYPING, BroadcastReceiver
-from church.live.hub import Hub
+from church.live.hub import Hub, hub_of, init_app
 from church.live.session_watch import SessionWatch
 from church.observability.metrics import definitions
 from church.telemetry import Handshake
@@ -196,3 +196,14 @@ def test_timers_of_a_worker_without_connections_sleep_until_the_next(
     for connection in tuple(one.connections):
         connection.close(1001, "bye", "shutdown")
     run_until(lambda: not one._lingering, "clients that do not answer are dropped by the timers")
+
+
+def test_hub_made_before_a_fork_is_made_anew_with_another_name(app: Flask) -> None:
+    init_app(app)
+    before = hub_of(app)
+    assert hub_of(app) is before
+    before.pid = -1  # as in a child of the process that made it
+    after = hub_of(app)
+    assert after is not before
+    assert after.relay.worker != before.relay.worker
+    assert hub_of(app) is after
