@@ -78,9 +78,12 @@ def annotations() -> list[Expression]:
 
 
 def as_grafana_asks(expr: str, life: float) -> str:
-    """Replace Grafana's variables, with All chosen; ``life`` is the length of the time shown, in seconds."""
+    """Replace Grafana's variables, with All chosen; ``life`` is the length of the time shown, in seconds.
+
+    Rates are those of the whole time: on a busy machine, scrapes fail for longer than a shortened 5 minutes.
+    """
     shown = round(life * _PACE)
-    for name, value in (("__rate_interval", "5m"), ("__range", f"{shown}s"), ("__interval", "1m")):
+    for name, value in (("__rate_interval", f"{shown}s"), ("__range", f"{shown}s"), ("__interval", "1m")):
         expr = expr.replace(f"${name}", value)
     for board in boards():
         for variable in board["templating"]["list"]:
