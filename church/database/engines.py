@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Dialect, Engine, NullPool, QueuePool, create_engine, event, make_url
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from church.config import Settings
 from church.database.host_lookup import resolve_host
@@ -50,9 +50,16 @@ class Engines:
         return {self.reader, self.writer}
 
     def dispose(self, *, close: bool = True) -> None:
-        """Close the pools; ``close=False`` forgets connections that belong to the process before the fork."""
+        """Close the pools; ``close=False`` forgets connections that belong to the process before the fork.
+
+        A connection that is in use is closed when it comes back. SQLAlchemy would leave that to the garbage collector.
+        """
         for engine in self.distinct:
+            pool = engine.pool
             engine.dispose(close=close)
+            if close:
+                event.listen(pool, "checkin", _close_entry)
+                pool.dispose()  # again: one may have come back before the listener was there
 
 
 def make_engines(settings: Settings) -> Engines:
@@ -94,6 +101,10 @@ def make_watch_engine(settings: Settings) -> Engine:
     if is_sqlite(settings):
         return _sqlite_engine(settings, begin=_READ, pragmas=_READER_PRAGMAS)
     return _postgresql_engine(settings.database_direct_dsn, settings.database_timeout, poolclass=NullPool)
+
+
+def _close_entry(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.close()
 
 
 def is_sqlite(settings: Settings) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,24 @@ def test_sqlite_reader_and_writer_are_different_engines(site: Settings) -> None:
     assert engines.distinct == {engines.reader, engines.writer}
     assert engines.reader is not engines.writer
     engines.dispose()
+
+
+def test_dispose_closes_what_is_in_use_when_it_comes_back(site: Settings) -> None:
+    engines = make_engines(site)
+    in_use = engines.reader.connect()
+    driver = in_use.connection.driver_connection
+    engines.dispose()
+    assert in_use.scalar(text("SELECT 1")) == 1
+    in_use.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        driver.execute("SELECT 1")
+    for _ in range(2):  # the next one is kept open as before
+        with engines.reader.connect() as connection:
+            kept = connection.connection.driver_connection
+        assert kept.execute("SELECT 1").fetchone() == (1,)
+    engines.dispose()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        kept.execute("SELECT 1")
 
 
 def test_postgresql_has_one_engine_and_connects_later(tmp_path: Path) -> None:
