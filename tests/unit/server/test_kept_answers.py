@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, url_for
 
 from church import telemetry
 from church.blueprints import markdown
@@ -29,10 +29,14 @@ from tests.support.door_fixture import DoorSite, DoorSocket, count_all
 from tests.support.helpers import captured_log, grows, with_settings
 from tests.support.pages_fixture import make_site, small_library, write_page
 from tests.support.people import add_user, client_of
+from tests.support.pictures import make_png
 from tests.support.video_fixture import add_ready
 
 KEPT = ["/", "/pages/", "/pages/?tag=all", "/pages/open", "/pages/guide/first", "/feed.xml", "/sitemap.xml"]
 KEPT += ["/robots.txt", "/health", "/static/css/site.css", "/video/", "/pages/?tags=all", "/pages/?month=2026-12"]
+KEPT += ["/brand/icon.svg"]
+EXAMPLES = {"markdown.page": "open", "static": "css/site.css", "brand.file": "icon.svg", "markdown.picture": "open.png"}
+"""What stands in the place of an argument, by endpoint."""
 CLI = Actor(via="cli")
 CODINGS = ["", "identity", "gzip", "br", "gzip, br", "gzip;q=0", "*", "br;q=0, *", "gzip;q=0.5, br;q=0.1", "deflate"]
 
@@ -95,6 +99,28 @@ def test_kept_answers_are_the_apps_byte_for_byte(site: DoorSite, target: str, mo
             assert kept.by_door, (coding, form)
             assert kept.shape == fresh.shape, (coding, form)
             assert len(kept.headers["x-request-id"]) == 24
+
+
+def test_these_are_all_routes_that_are_kept(site: DoorSite, content: Path) -> None:
+    (content / "open.png").write_bytes(make_png(4, 4))
+    write_page(content, "open", "![A wood](open.png)", title="Open page")
+    with site.app.test_request_context():
+        add_ready("harbour")
+        walked = {
+            rule.endpoint: url_for(rule.endpoint, **dict.fromkeys(rule.arguments, EXAMPLES.get(rule.endpoint, 1)))
+            for rule in site.app.url_map.iter_rules()
+            if "GET" in (rule.methods or ())
+        }
+        walked |= {"video.watch": "/video/harbour", "video.access": "/video/access/harbour"}
+    refresh(site.app)
+    kept = set()
+    for endpoint, target in walked.items():
+        *_, last = (site.get(target) for _ in range(3))
+        if last.by_door:
+            kept.add(endpoint)
+        assert last.status < 500, target
+    adapter = site.app.url_map.bind("")
+    assert kept == {adapter.match(target.partition("?")[0])[0] for target in KEPT}
 
 
 @pytest.mark.parametrize("target", [target for target in KEPT if target != "/health"])
