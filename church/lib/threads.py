@@ -8,8 +8,10 @@ first here, because gunicorn's master must not load it before it forks.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 _T = TypeVar("_T")
@@ -42,6 +44,14 @@ def capture_outcome(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any,
         return fn(*args), None
     except Exception as error:  # noqa: BLE001 - raised again by the caller of run_off_hub
         return None, error
+
+
+def start_beside(name: str, run: Callable[[Unpack[_Args]], None], *args: *_Args) -> None:
+    """Run ``run(*args)`` in a thread, in a gevent worker a greenlet, that ends with the process.
+
+    It has a context of its own: a greenlet would keep that of the request that happened to start it.
+    """
+    Context().run(threading.Thread(target=run, args=args, name=name, daemon=True).start)
 
 
 def is_patched() -> bool:

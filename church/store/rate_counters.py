@@ -24,9 +24,9 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
-from contextvars import Context
 from typing import Any, Final, NamedTuple, Protocol
 
+from church.lib.threads import start_beside
 from church.store.client import RETRY_AFTER, StoreDownError
 
 log = logging.getLogger("church.store")
@@ -366,8 +366,7 @@ class Settler:
                 return
             self._event = threading.Event()
             self._event.set()
-        thread = threading.Thread(target=self._run, args=(self._event,), name="limits-settle", daemon=True)
-        Context().run(thread.start)  # a greenlet would keep the context of the request that happened to start it
+        start_beside("limits-settle", self._run, self._event)
 
     def _run(self, event: threading.Event) -> None:
         pause = INTERVAL

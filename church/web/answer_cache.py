@@ -15,11 +15,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec
@@ -28,7 +26,7 @@ import brotli
 from flask import current_app, request
 from werkzeug.wsgi import ClosingIterator
 
-from church.lib.threads import run_off_hub
+from church.lib.threads import run_off_hub, start_beside
 from church.web import maintenance
 from church.web.compression import IDENTITY
 from church.web.rate_limits import SETTLED_SOON, limits_of
@@ -289,8 +287,7 @@ class _Improver:
         self._waiting.append(kept)
         if not self._is_running:
             self._is_running = True
-            thread = threading.Thread(target=self._run, name="answers-compress", daemon=True)
-            Context().run(thread.start)  # a greenlet would keep the context of the request that happened to start it
+            start_beside("answers-compress", self._run)
 
     def _run(self) -> None:
         try:

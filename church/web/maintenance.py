@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from werkzeug.exceptions import BadRequest, NotFound, UnsupportedMediaType
 from church.config import Settings
 from church.database.maintenance import Announcement, copy_file, host_file, keep_copy, read_file, write_file
 from church.errors import UnavailableError
+from church.lib.threads import start_beside
 from church.models.base import utc_now
 from church.services import maintenance as service
 from church.services.audit import Actor
@@ -138,8 +138,7 @@ class _SiteWatch:
 
     def _start(self) -> threading.Event:
         self._reading = done = threading.Event()
-        thread = threading.Thread(target=self._read, args=(done,), name="maintenance", daemon=True)
-        Context().run(thread.start)  # a greenlet would keep the context of the request that happened to start it
+        start_beside("maintenance", self._read, done)
         return done
 
     def _read(self, done: threading.Event) -> None:

@@ -23,7 +23,8 @@ from church.store import (
     socket_path,
 )
 from church.store.rate_counters import _ADD_ALL_OR_NONE
-from tests.support.counting_store import Clock, CountingStore
+from tests.support.clock import Clock
+from tests.support.counting_store import CountingStore
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import RedisServer, site_settings, wait_until
 

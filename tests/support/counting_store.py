@@ -6,16 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from church.store import StoreDownError
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 class CountingStore:

@@ -6,7 +6,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
-from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -19,7 +18,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
 from church.lib.host_mark import HostMark
-from church.lib.threads import is_patched
+from church.lib.threads import is_patched, start_beside
 from church.models import Video, VideoLibrary
 from church.models.videos import VideoState
 from church.services.access import ANONYMOUS, Access
@@ -102,8 +101,7 @@ def _start_look(app: App, kept: _Kept, mark: int) -> threading.Event | None:
     if kept.is_looking:
         return None
     kept.is_looking, done = True, threading.Event()
-    thread = threading.Thread(target=_look_beside, args=(app, kept, mark, done), name="videos-look", daemon=True)
-    Context().run(thread.start)  # a greenlet would keep the context of the request that happened to start it
+    start_beside("videos-look", _look_beside, app, kept, mark, done)
     return done
 
 

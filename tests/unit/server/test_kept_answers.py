@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,24 +39,14 @@ CLI = Actor(via="cli")
 CODINGS = ["", "identity", "gzip", "br", "gzip, br", "gzip;q=0", "*", "br;q=0, *", "gzip;q=0.5, br;q=0.1", "deflate"]
 
 
-class _AtOnce:
-    """A thread that has run when it is started."""
-
-    def __init__(self, target: Callable[..., Any], args: tuple[Any, ...] = (), **_options: Any) -> None:
-        self.start = partial(target, *args)
-
-
-class _Never:
-    """A thread that never runs."""
-
-    def __init__(self, **_options: Any) -> None: ...
-
-    def start(self) -> None: ...
+def at_once(_name: str, run: Callable[..., None], *args: Any) -> None:
+    """Start a thread that has ended when it is started."""
+    run(*args)
 
 
 @pytest.fixture(autouse=True)
 def _compress_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_cache, "threading", SimpleNamespace(Thread=_AtOnce))
+    monkeypatch.setattr(answer_cache, "start_beside", at_once)
 
 
 @pytest.fixture
@@ -488,7 +476,7 @@ def test_the_door_waits_for_no_database(site: DoorSite, monkeypatch: pytest.Monk
     looked: list[Any] = []
     site.get_kept("/")
     monkeypatch.setattr(newest, "_look", lambda *seen: looked.append(seen))
-    monkeypatch.setattr(newest, "threading", SimpleNamespace(Thread=_Never, Event=Event))
+    monkeypatch.setattr(newest, "start_beside", lambda *_thread: None)
     shelf = site.app.extensions["video_shelf"]
     shelf.check_at = 0.0
     assert site.get("/").by_door  # another thread looks
@@ -498,7 +486,7 @@ def test_the_door_waits_for_no_database(site: DoorSite, monkeypatch: pytest.Monk
 
 
 def test_videos_of_another_host_are_seen_by_the_look_beside(site: DoorSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newest, "threading", SimpleNamespace(Thread=_AtOnce, Event=Event))
+    monkeypatch.setattr(newest, "start_beside", at_once)
     site.get_kept("/")
     with site.app.app_context():
         add_ready("harbour")

@@ -15,6 +15,7 @@ import pytest
 from church.server import supervisor
 from church.server.launch import list_children, make_plan
 from church.server.supervisor import Plan, SupervisedProcess, find_bind_problem
+from tests.support.clock import Clock
 from tests.support.helpers import is_alive
 from tests.support.services_fixture import free_port, site_settings, wait_until
 
@@ -176,13 +177,6 @@ def test_children_with_redis_start_no_store(tmp_path):
 def test_plan_is_the_same_after_it_was_passed_on(tmp_path):
     plan = make_plan(site_settings(tmp_path), ["Church: http://127.0.0.1:8000"])
     assert Plan.from_json(plan.to_json()) == plan
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

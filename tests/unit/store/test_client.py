@@ -17,6 +17,7 @@ from church.store import StoreClient
 from church.store import client as store_client
 from church.store.client import BoundedRedis, StoreCircuit, StoreDownError, remaining_time
 from church.store.pubsub import listen
+from tests.support.clock import Clock
 from tests.support.helpers import captured_log
 from tests.support.services_fixture import site_settings, wait_until
 
@@ -260,14 +261,6 @@ def test_call_to_a_unix_socket_with_a_full_backlog_ends(tmp_path):
         assert isinstance(ends(client.ping), StoreDownError)
         for one in waiting:
             one.close()
-
-
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

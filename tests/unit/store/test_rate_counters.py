@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from church.store import KeyLimit, RateCounters, rate_counters
 from church.store.rate_counters import Settler
-from tests.support.counting_store import Clock, CountingStore
+from tests.support.clock import Clock
+from tests.support.counting_store import CountingStore
 from tests.support.services_fixture import wait_until
 
 LIMIT = KeyLimit("a", amount=3, seconds=60)

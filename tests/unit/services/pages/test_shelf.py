@@ -16,15 +16,8 @@ from church.services.pages import folder
 from church.services.pages.library import Library
 from church.services.pages.shelf import Shelf
 from church.services.pages.update import Update
+from tests.support.clock import Clock
 from tests.support.pages_fixture import write_page
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -12,18 +12,10 @@ from church.lib.files import ChangeMark
 from church.services.sessions import cache as sessions_cache
 from church.services.sessions.cache import FRESH_SECONDS, SessionCache
 from church.services.sessions.lookup import SignedIn
+from tests.support.clock import Clock
 
 ADA = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", True, 7, "cd34", token="raw")
 UNKNOWN = (False, None)
-
-
-class Clock:
-    """A clock that moves only when it is set."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from church.observability.metrics import definitions
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe import client
 from church.services.billing.stripe.client import StripeCircuit, StripeGateway, gateway, list_all
+from tests.support.clock import Clock
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import free_port
 
@@ -238,14 +239,6 @@ def test_gateway_without_payments_is_refused(app: Flask) -> None:
 
 
 # -- circuit breaker --------------------------------------------------------------------------------------------------
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def _broken(clock: Clock, failures: int = 3) -> StripeCircuit:
