@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -174,27 +175,33 @@ def _look(kept: _Kept, mark: int) -> _Kept:
     now = time.monotonic()
     kept.check_at, kept.looking = now + _CHECK_SECONDS, mark
     version = kept.version
-    try:
-        with db.read() as session:
-            version = session.scalar(select(VideoLibrary.version)) or 0
-    except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
-        pass
+    with suppress(UnavailableError, SQLAlchemyError):  # the latter before the migrations
+        version = _read_version()
     if version != kept.version:
         kept = app_state()[_KEPT] = _Kept(version, kept.check_at, before={**kept.before, **kept.values})
     kept.mark, kept.looking, kept.looked_at = mark, mark, now
     return kept
 
 
+def _read_version() -> int:
+    with db.read() as session:
+        return session.scalar(select(VideoLibrary.version)) or 0
+
+
 def _keep(name: Hashable, make: Callable[[], _T], without: _T) -> _T:
+    """Return what ``make`` loads, and keep it, unless the request reads in a snapshot from before this version."""
     kept = _current()
-    if name not in kept.values:
-        try:
-            kept.values[name] = make()
-        except (UnavailableError, SQLAlchemyError):
-            before: _T = kept.before.get(name, without)
-            return before
-    value: _T = kept.values[name]
-    return value
+    if name in kept.values:
+        value: _T = kept.values[name]
+        return value
+    try:
+        made = make()
+        if _read_version() >= kept.version:
+            kept.values[name] = made
+    except (UnavailableError, SQLAlchemyError):
+        before: _T = kept.before.get(name, without)
+        return before
+    return made
 
 
 def _load_newest() -> tuple[VideoCard, ...]:

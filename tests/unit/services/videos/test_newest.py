@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from church.database.errors import DatabaseDownError
 from church.extensions import db
@@ -58,6 +59,29 @@ def test_newest_are_loaded_once_per_change(at_work: Flask, monkeypatch: pytest.M
     assert [one.slug for one in videos.list_newest(1)] == ["gold"]
     assert [one.slug for one in videos.list_newest_of(Access.PUBLIC, 3)] == ["open"]
     assert (len(loaded), videos.count_videos()) == (2, 2)
+
+
+def test_count_made_in_a_snapshot_from_before_the_change_is_not_kept(
+    on_both: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a worker whose request began to read before another greenlet learned of the new version."""
+    monkeypatch.setattr(newest, "_CHECK_SECONDS", 600.0)
+    add_ready("harbour")
+
+    def look() -> None:
+        with on_both.app_context():
+            add_ready("pier")
+            newest.mark_changed()
+            videos.library_version()
+
+    with db.snapshot():
+        with db.read() as session:
+            session.scalar(select(Video.id))
+        other = threading.Thread(target=look)
+        other.start()
+        other.join()
+        videos.count_videos()
+    assert videos.count_videos() == 2
 
 
 def test_newest_while_database_is_down_are_the_last_ones(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
