@@ -14,6 +14,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 
 from church.config import Settings, current_settings
 from church.extensions import db
+from church.lib.per_process import PerProcess, started_at
 from church.lib.version import COMMIT, VERSION
 from church.web import answer_cache, maintenance
 from church.web.rate_limits import limited
@@ -22,10 +23,9 @@ from church.web.route_access import EVERYONE, allow, bearer, is_local_address
 bp = Blueprint("status", __name__)
 
 ALWAYS_OPEN = frozenset({"status.health", "status.ready", "prometheus_metrics"})
-_STARTED = time.monotonic()
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _write_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-_statm: tuple[int, int] | None = None  # this process, and its open file in /proc
+_statm = PerProcess(lambda: os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC))
 
 
 def guard_metrics(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +49,7 @@ def _write_health(current: Settings, client: str, fields: Container[str]) -> byt
     facts: dict[str, Any] = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
     if not current.production or is_local_address(client, fields):
         facts |= {
-            "uptime": round(time.monotonic() - _STARTED, 3),
+            "uptime": round(time.monotonic() - started_at(), 3),
             "version": VERSION,
             "commit": COMMIT,
             "environment": current.environment,
@@ -84,10 +84,7 @@ def _not_stored(response: Response) -> Response:
 
 def _resident_bytes() -> int:
     """Return this worker's memory, from proc(5); 0 without /proc."""
-    global _statm  # noqa: PLW0603 - opened once a process: a child that inherits the file would read its parent's
     try:
-        if _statm is None or _statm[0] != os.getpid():
-            _statm = (os.getpid(), os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC))
-        return int(os.pread(_statm[1], 256, 0).split()[1]) * _PAGE_BYTES
+        return int(os.pread(_statm(), 256, 0).split()[1]) * _PAGE_BYTES
     except OSError:
         return 0

@@ -7,13 +7,13 @@ snapshot at the start, so that the body of a ``with db.read()`` never meets a lo
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from random import uniform
 
 from flask import Flask, current_app
@@ -34,6 +34,7 @@ from church.database.errors import (
     translate_errors,
 )
 from church.errors import UnavailableError
+from church.lib.per_process import PerProcess
 from church.models.base import UtcDateTime, utc_now
 
 __all__ = [
@@ -66,17 +67,12 @@ class ProbeResult:
 
 
 class _State:
-    """The engines and locks of one app in one process. A forked child creates its own."""
+    """The engines and locks of one app in one process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.engines: Engines | None = None
         self.out_of_reach = False
-        self._start()
-
-    def _start(self) -> None:
-        """Create the locks. Not at import, when gevent may not have patched ``threading`` yet."""
-        self.pid = os.getpid()
         self.making = threading.Lock()
         self.turn = threading.Lock()
         self.writing = threading.local()
@@ -84,14 +80,6 @@ class _State:
         self.probing = threading.Lock()
         self.prober: Engine | None = None
         self.probed: tuple[float, ProbeResult] | None = None
-
-    def renew_after_fork(self) -> None:
-        """In a forked child, forget the parent's engines, locks and thread-locals, which are not gevent's."""
-        if self.pid != os.getpid():
-            if self.engines is not None:
-                self.engines.dispose(close=False)  # closing the parent's sockets would end its sessions
-            self.engines = None
-            self._start()
 
     def open(self) -> Engines:
         """The engines of this process, created at first use."""
@@ -159,7 +147,7 @@ class Database:
 
     def init_app(self, app: Flask) -> None:
         """Set up ``app`` with the settings in ``app.config["CHURCH"]``. Nothing connects yet."""
-        app.extensions["database"] = _State(app.config["CHURCH"])
+        app.extensions["database"] = PerProcess(partial(_State, app.config["CHURCH"]))
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -249,7 +237,7 @@ class Database:
     @contextmanager
     def local_only(self, app: Flask) -> Iterator[None]:
         """Read SQLite in the block, but connect to no server: that database looks down. Close what was opened."""
-        state: _State = app.extensions["database"]
+        state: _State = app.extensions["database"]()
         state.out_of_reach = not is_sqlite(state.settings)
         try:
             yield
@@ -262,7 +250,7 @@ class Database:
         """Close this process's connections and forget the last probe. The next session connects again."""
         state = _state()
         state.probed = None
-        if state.pid == os.getpid() and state.engines is not None:
+        if state.engines is not None:
             state.engines.dispose()
 
 
@@ -296,11 +284,10 @@ def _probe(engine: Engine) -> ProbeResult:
 
 
 def _state() -> _State:
-    state = current_app.extensions.get("database")
-    if not isinstance(state, _State):
-        raise RuntimeError("This app has no database: call db.init_app(app) in the factory")  # noqa: TRY004 (not about a type)
-    state.renew_after_fork()
-    return state
+    state: PerProcess[_State] | None = current_app.extensions.get("database")
+    if state is None:
+        raise RuntimeError("This app has no database: call db.init_app(app) in the factory")
+    return state()
 
 
 def _begin(engine: Engine, wait: float) -> Connection:

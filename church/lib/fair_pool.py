@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, Unpack, cast
 
 from church.errors import BusyError
+from church.lib.per_process import PerProcess
 from church.lib.threads import capture_outcome, is_patched
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ class FairPool:
         self._threads = threads
         self._most_waiting = queue
         self._nice = nice
-        self._pid = 0
-        self._pool: ThreadPool | None = None
+        self._pool = PerProcess(self._make_pool)  # a forked child has none of its parent's threads
 
     def run(self, sender: str, shares: tuple[Share, ...], fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
         """Call ``fn(*args)`` in a thread when it is ``sender``'s turn, and return its value or raise its exception.
@@ -152,7 +152,7 @@ class FairPool:
         """
         if not is_patched():
             return fn(*args)
-        pool = self._current_pool()
+        pool = self._pool()
         self._wait_for_thread(sender, shares)
         value, error = self._call(pool, fn, args)
         if error is not None:
@@ -197,17 +197,13 @@ class FairPool:
         else:
             waiter.wake(granted=True)
 
-    def _current_pool(self) -> ThreadPool:
-        """The pool of this process; a forked child creates its own, because it has none of its parent's threads."""
-        if self._pool is None or self._pid != os.getpid():
-            from gevent.threadpool import ThreadPool  # noqa: PLC0415 - takes the hub of the thread that imports it
+    def _make_pool(self) -> ThreadPool:
+        from gevent.threadpool import ThreadPool  # noqa: PLC0415 - takes the hub of the thread that imports it
 
-            self._pid = os.getpid()
-            self._free = self._threads() if callable(self._threads) else self._threads
-            self._queue: FairQueue[_Waiter] = FairQueue(self._most_waiting)
-            self._niceness = min(os.getpriority(os.PRIO_PROCESS, self._pid) + self._nice, _LOWEST_PRIORITY)
-            self._pool = ThreadPool(self._free)
-        return self._pool
+        self._free = self._threads() if callable(self._threads) else self._threads
+        self._queue: FairQueue[_Waiter] = FairQueue(self._most_waiting)
+        self._niceness = min(os.getpriority(os.PRIO_PROCESS, os.getpid()) + self._nice, _LOWEST_PRIORITY)
+        return ThreadPool(self._free)
 
 
 def _call_with_niceness(niceness: int, fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:

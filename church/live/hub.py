@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -19,6 +19,7 @@ from gevent.event import Event
 
 from church import telemetry
 from church.errors import UnavailableError
+from church.lib.per_process import PerProcess
 from church.live import client_messages, websocket_frames
 from church.live.broadcast_receiver import PRESENCE, TYPING, BroadcastReceiver
 from church.live.connection import Connection
@@ -54,7 +55,6 @@ class Hub:
     def __init__(self, app: Flask) -> None:
         settings: Settings = app.config["CHURCH"]
         self.app = app
-        self.pid = os.getpid()
         self.queue = settings.live_queue
         self.connections: set[Connection] = set()
         self.by_member: dict[str, set[Connection]] = {}
@@ -340,21 +340,15 @@ def _restart_on_error(task: Callable[[], None]) -> None:
 
 
 def init_app(app: Flask) -> None:
-    """Give ``app`` its hub; no greenlet starts before the first connection."""
-    app.extensions[_EXTENSION] = Hub(app)
+    """Give ``app`` a hub in each process; no greenlet starts before the first connection."""
+    app.extensions[_EXTENSION] = PerProcess(partial(Hub, app))
 
 
 def hub_of(app: Flask | None = None) -> Hub:
-    """Return the hub of an app, by default the current one.
-
-    A hub that was made before a fork is made anew: its name must be this worker's alone, or other workers take what
-    this one publishes for their own.
-    """
+    """Return this worker's hub of an app, by default the current one."""
     owner: Flask = app or current_app._get_current_object()  # type: ignore[attr-defined]
-    hub: Hub = owner.extensions[_EXTENSION]
-    if hub.pid != os.getpid():
-        hub = owner.extensions[_EXTENSION] = Hub(owner)
-    return hub
+    hub: PerProcess[Hub] = owner.extensions[_EXTENSION]
+    return hub()
 
 
 def close_all() -> None:

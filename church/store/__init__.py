@@ -6,7 +6,6 @@ itself, messages reach only their own worker, and every call ends within ``CHURC
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from flask import current_app
 from redis.exceptions import RedisError
 
+from church.lib.per_process import PerProcess
 from church.store.client import BoundedRedis, StoreCircuit, StoreDownError
 from church.store.embedded import embedded_command, socket_path
 from church.store.pubsub import Message, Subscribed, listen
@@ -55,9 +55,8 @@ class StoreClient:
     """The site's operations on the store. Each process connects at first use."""
 
     def __init__(self, settings: Settings) -> None:
-        self._url = store_url(settings)
-        self._timeout = settings.store_timeout
-        self._client: tuple[int, BoundedRedis] | None = None
+        url, self._timeout = store_url(settings), settings.store_timeout
+        self._client = PerProcess(lambda: BoundedRedis(url, StoreCircuit(self._timeout)))
         self._out_of_reach = False
 
     @contextmanager
@@ -74,9 +73,7 @@ class StoreClient:
         """Redis client of this process. Raises StoreDownError, as its commands do."""
         if self._out_of_reach:
             raise StoreDownError
-        if self._client is None or self._client[0] != os.getpid():
-            self._client = (os.getpid(), BoundedRedis(self._url, StoreCircuit(self._timeout)))
-        return self._client[1]
+        return self._client()
 
     def ping(self) -> bool:
         """Whether the store answers."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from werkzeug.exceptions import BadRequest, NotFound, UnsupportedMediaType
 from church.config import Settings
 from church.database.maintenance import Announcement, copy_file, host_file, keep_copy, read_file, write_file
 from church.errors import UnavailableError
+from church.lib.per_process import PerProcess
 from church.lib.threads import start_beside
 from church.models.base import utc_now
 from church.services import maintenance as service
@@ -179,16 +181,20 @@ class MaintenanceState:
 
 def find_state(app: Flask) -> MaintenanceState:
     """What closes ``app`` to visitors now. Never waits longer than a moment for the database."""
-    watch: _SiteWatch = app.extensions[_EXTENSION]
+    watch = _watch_of(app)
     site = watch.find()
     return MaintenanceState(site, watch.find_on_host(), remembered=not watch.answers)
+
+
+def _watch_of(app: Flask) -> _SiteWatch:
+    watch: PerProcess[_SiteWatch] = app.extensions[_EXTENSION]
+    return watch()
 
 
 @contextmanager
 def unwatched(app: Flask) -> Iterator[None]:
     """Do not look for announcements in the block; it starts threads to do so."""
-    watch: _SiteWatch = app.extensions[_EXTENSION]
-    with watch.paused():
+    with _watch_of(app).paused():
         yield
 
 
@@ -208,8 +214,7 @@ def end_for_all(actor: Actor) -> bool:
 def _apply(announcement: Announcement | None) -> None:
     with suppress(OSError):  # a full disk; the row is what counts
         keep_copy(current_app.config["CHURCH"], announcement)
-    watch: _SiteWatch = current_app.extensions[_EXTENSION]
-    watch.set(announcement)
+    _watch_of(current_app).set(announcement)
 
 
 # -- a process that stops --------------------------------------------------------------------------------------------
@@ -290,5 +295,5 @@ def is_host(host: str | None, protocol: str) -> bool:
 def init_app(app: Flask, always_open: frozenset[str]) -> None:
     """Check every request. ``always_open`` are endpoints that answer during maintenance: health, webhooks, sign-in."""
     app.extensions["open_in_maintenance"] = always_open
-    app.extensions[_EXTENSION] = _SiteWatch(app)
+    app.extensions[_EXTENSION] = PerProcess(partial(_SiteWatch, app))
     app.before_request(_check_request)

@@ -20,6 +20,7 @@ from church import telemetry
 from church.config import Settings, parse_rate
 from church.extensions import store
 from church.lib.addresses import CUSTOMER_PREFIX, SITE_PREFIX, network_of
+from church.lib.per_process import PerProcess
 from church.store import KeyLimit, RateCounters
 from church.web.error_pages import error_response
 
@@ -186,8 +187,8 @@ def _limits_of_client(name: str, rate: str, purpose: str, address: str) -> tuple
 
 
 def _counters(app: Flask) -> RateCounters:
-    counters: RateCounters = app.extensions[_EXTENSION]
-    return counters
+    counters: PerProcess[RateCounters] = app.extensions[_EXTENSION]
+    return counters()
 
 
 def settle(app: Flask) -> bool:
@@ -197,5 +198,5 @@ def settle(app: Flask) -> bool:
 
 def init_app(app: Flask) -> None:
     """Count the requests that reach their view, and answer 429 beyond a limit."""
-    app.extensions[_EXTENSION] = RateCounters(store.client_of(app))
+    app.extensions[_EXTENSION] = PerProcess(lambda: RateCounters(store.client_of(app)))
     app.before_request(refuse_over_limit)

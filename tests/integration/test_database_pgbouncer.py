@@ -77,7 +77,7 @@ def test_migrations_through_the_pooler_take_turns(site: Settings) -> None:
 def test_many_clients_share_two_connections_and_lose_no_write(db: Database, app: Flask) -> None:
     with db.write() as session:
         session.add(Schedule(kind="shared", every_seconds=0, next_at=utc_now()))
-    writer = app.extensions["database"].open().writer
+    writer = app.extensions["database"]().open().writer
     connected, backends = threading.Barrier(CLIENTS), set[int]()
 
     def write(_number: int) -> None:

@@ -131,7 +131,7 @@ def test_transaction_has_time_outs_and_leaves_none_behind(db: Database, app: Fla
     for _ in range(2):  # the second one uses the same connection
         with db.read() as session:
             assert [session.scalar(text(f"SHOW {name}")) for name in names] == ["30s", "3s", "30s"]
-    connection = app.extensions["database"].open().reader.raw_connection()
+    connection = app.extensions["database"]().open().reader.raw_connection()
     try:
         found = [connection.cursor().execute(f"SHOW {name}").fetchone() for name in names]
     finally:

@@ -95,7 +95,7 @@ def _noting(walk: Walk, trail: Trail) -> Iterator[None]:
         if not many:
             trail.statements.append((statement, parameters))
 
-    engines: set[Engine] = walk.app.extensions["database"].open().distinct
+    engines: set[Engine] = walk.app.extensions["database"]().open().distinct
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     yield

@@ -6,7 +6,6 @@ when a session ends. Other hosts notice within 1.5 s, when their entries expire.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from church.lib.app_context import app_state
 from church.lib.files import ChangeMark
+from church.lib.per_process import PerProcess
 
 if TYPE_CHECKING:
     from church.services.sessions.lookup import SignedIn
@@ -46,7 +46,6 @@ class SessionCache:
         self._clock = clock
         self._mark = mark
         self._seen = b""
-        self._pid = os.getpid()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._generation = 0  # grows when a session ends: results of reads that began before are not cached
 
@@ -56,8 +55,8 @@ class SessionCache:
         ``since`` (seconds since 1970) ignores what was read before.
         """
         mark = self._mark.read()
-        if self._pid != os.getpid() or self._seen != mark:
-            self._pid, self._seen = os.getpid(), mark
+        if self._seen != mark:
+            self._seen = mark
             self.clear()
         entry = self._entries.get(name)
         if entry is None or self._clock() - entry.reading.at > FRESH_SECONDS or entry.reading.read_at < since:
@@ -96,9 +95,9 @@ class SessionCache:
 
 
 def current_cache() -> SessionCache:
-    """Return the cache of the current app."""
-    cache: SessionCache = app_state()[EXTENSION]
-    return cache
+    """Return this process's cache of the current app."""
+    cache: PerProcess[SessionCache] = app_state()[EXTENSION]
+    return cache()
 
 
 def forget_cached() -> None:

@@ -21,6 +21,7 @@ from church.database.kept_sums import SumName, read_sums
 from church.extensions import db
 from church.lib.app_context import App, app_state
 from church.lib.files import ChangeMark
+from church.lib.per_process import PerProcess
 from church.models import Grant, Subscription
 from church.models.accounts import Role, SignIn, User
 from church.models.base import utc_now
@@ -86,10 +87,11 @@ def reader_of(viewer: SignedIn | None) -> Reader:
 
 
 def init_app(app: App) -> None:
-    """Give ``app`` its session cache and the writer of last uses; reads nothing yet."""
+    """Give ``app`` a session cache and a writer of last uses in each process; reads nothing yet."""
     settings: Settings = app.config["CHURCH"]
-    app.extensions[session_cache.EXTENSION] = SessionCache(ChangeMark(settings.instance / "sign-ins.mark"))
-    app.extensions[_TOUCHER] = LastUsedWriter(app.app_context)
+    mark = settings.instance / "sign-ins.mark"
+    app.extensions[session_cache.EXTENSION] = PerProcess(lambda: SessionCache(ChangeMark(mark)))
+    app.extensions[_TOUCHER] = PerProcess(lambda: LastUsedWriter(app.app_context))
 
 
 # -- one session ----------------------------------------------------------------------------------------------------
@@ -121,8 +123,8 @@ def _load(key: SessionKey, since: float) -> SignedIn | None:
     signed_in = row.signed_in if row is not None else None
     sessions.put(key.name, signed_in, reading)
     if row is not None and row.is_stale:
-        toucher: LastUsedWriter = app_state()[_TOUCHER]
-        toucher.touch(row.signed_in.session_id)
+        toucher: PerProcess[LastUsedWriter] = app_state()[_TOUCHER]
+        toucher().touch(row.signed_in.session_id)
     return signed_in
 
 

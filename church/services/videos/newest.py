@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import func, select
@@ -19,6 +20,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
 from church.lib.host_mark import HostMark
+from church.lib.per_process import PerProcess
 from church.lib.threads import is_patched, start_beside
 from church.models import Video, VideoLibrary
 from church.models.videos import VideoState
@@ -70,7 +72,7 @@ class _Kept:
 def init_app(app: App) -> None:
     """Give ``app`` the mark by which the processes of a host tell each other of changes."""
     settings: Settings = app.config["CHURCH"]
-    app.extensions[_MARK] = HostMark(settings.instance / "videos.mark")
+    app.extensions[_MARK] = PerProcess(partial(HostMark, settings.instance / "videos.mark"))
     app.extensions[_APP] = app
 
 
@@ -116,8 +118,8 @@ def _look_beside(app: App, kept: _Kept, mark: int, done: threading.Event) -> Non
 
 
 def _mark_of(extensions: Mapping[str, Any]) -> HostMark:
-    mark: HostMark = extensions[_MARK]
-    return mark
+    mark: PerProcess[HostMark] = extensions[_MARK]
+    return mark()
 
 
 def library_version() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from pydantic import SecretStr
 
 from church import create_app
 from church.config import Settings
+from church.lib import per_process
 from church.lib.version import COMMIT, VERSION
 from church.observability.metrics import definitions
+from tests.support.forks import in_child
 from tests.support.helpers import STRONG, grows, with_settings
 
 STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
@@ -40,6 +43,14 @@ def test_health_shows_the_facts_of_the_worker(client: FlaskClient) -> None:
     assert facts["environment"] == "development"
     assert facts["memory"]["rss_bytes"] > 10_000_000
     assert facts["metrics"] == {"endpoint": "/metrics", "port": 8000}
+
+
+def test_health_of_a_worker_that_was_forked_later_has_its_own_uptime(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(per_process, "_started", time.monotonic() - 1_000_000)
+    assert client.get("/health").get_json()["uptime"] >= 1_000_000
+    assert in_child(lambda: client.get("/health").get_json()["uptime"]) < 1_000_000
 
 
 def test_health_in_production_shows_strangers_only_the_status(production: FlaskClient) -> None:

@@ -88,8 +88,8 @@ def test_maintenance_status_shows_both_announcements(run: Run, settings: Setting
     assert here.endswith(", no end announced")
     lose_database(settings)
     with app.app_context():
-        app.extensions["maintenance"].read_again()
-        app.extensions["database"].engines.dispose()
+        app.extensions["maintenance"]().read_again()
+        app.extensions["database"]().engines.dispose()
     assert "this is what this host heard last" in run("status").output
 
 

@@ -55,7 +55,7 @@ def test_delete_of_rows_with_the_same_time_skips_none() -> None:
 def test_no_statement_reads_or_deletes_more_than_a_batch(on_both: Flask) -> None:
     add_jobs(*["old"] * 5)
     counts: list[int] = []
-    engines = on_both.extensions["database"].open().distinct
+    engines = on_both.extensions["database"]().open().distinct
 
     def note(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("DELETE"):

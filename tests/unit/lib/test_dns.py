@@ -33,7 +33,7 @@ def _slow(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[threading.Eve
 def test_ip_address_needs_no_look_up() -> None:
     names = HostResolver()
     assert names.addresses("127.0.0.1", 80, 0.0)[0][4] == ("127.0.0.1", 80)
-    assert names._lookups == {}
+    assert names._lookups() == {}
 
 
 def test_late_answer_goes_to_the_next_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,5 +54,5 @@ def test_unknown_name_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> Non
     names = HostResolver()
     with pytest.raises(socket.gaierror):
         names.addresses("site.test", 80, 20)
-    wait_until(lambda: names._lookups == {}, "the failure is forgotten")
+    wait_until(lambda: names._lookups() == {}, "the failure is forgotten")
     assert names.addresses("site.test", 80, 20) == ["found"]

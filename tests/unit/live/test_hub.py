@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -198,11 +199,11 @@ def test_timers_of_a_worker_without_connections_sleep_until_the_next(
     run_until(lambda: not one._lingering, "clients that do not answer are dropped by the timers")
 
 
-def test_hub_made_before_a_fork_is_made_anew_with_another_name(app: Flask) -> None:
+def test_hub_made_before_a_fork_is_made_anew_with_another_name(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     init_app(app)
     before = hub_of(app)
     assert hub_of(app) is before
-    before.pid = -1  # as in a child of the process that made it
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # as in a child of the process that made it
     after = hub_of(app)
     assert after is not before
     assert after.relay.worker != before.relay.worker

@@ -74,10 +74,10 @@ print(json.dumps({{
     "limits": counters._windows,
     "hooks": app.before_request_funcs[None] == hooks,
     "observed": request_observer.current.get() is None,
-    "connections": app.extensions["database"].engines is None or [
-        engine.pool.checkedin() for engine in app.extensions["database"].engines.distinct
+    "connections": app.extensions["database"]().engines is None or [
+        engine.pool.checkedin() for engine in app.extensions["database"]().engines.distinct
     ],
-    "store": app.extensions["church_store"]._client is None,
+    "store": not app.extensions["church_store"]._client.is_made,
     "views": count_view(),
     "files": [name for name in map(os.path.realpath, glob.glob("/proc/self/fd/*")) if ".db" in name],
     "pages": answers.begin(answer_cache.Key("/", "br")).marks["pages"],

@@ -28,6 +28,7 @@ from church.services import maintenance as service
 from church.services.audit import Actor
 from church.services.maintenance import make_announcement
 from church.web import maintenance
+from tests.support.forks import in_child
 from tests.support.helpers import add_view
 from tests.support.people import add_user, client_of
 from tests.support.services_fixture import site_settings
@@ -61,7 +62,7 @@ def change_elsewhere(app: Flask, announcement: Announcement | None) -> None:
     """Change the row as another host does, and let a second pass."""
     with app.app_context(), db.write() as session:
         write_row(session, announcement)
-    app.extensions["maintenance"].read_again()
+    app.extensions["maintenance"]().read_again()
 
 
 def restart(app: Flask) -> Flask:
@@ -185,7 +186,7 @@ def test_row_is_read_once_a_second_and_not_for_each_request(app: Flask, monkeypa
     reads = []
     load = service.load_announcement
     monkeypatch.setattr(service, "load_announcement", lambda: reads.append(1) or load())
-    watch = app.extensions["maintenance"]
+    watch = app.extensions["maintenance"]()
     watch.find()
     monkeypatch.setattr(watch, "_checked", time.monotonic() + 3600)  # it stays fresh on a slow machine
     client = app.test_client()
@@ -200,7 +201,7 @@ def test_row_is_read_once_a_second_and_not_for_each_request(app: Flask, monkeypa
 def test_reading_that_began_before_a_change_of_this_process_does_not_undo_it(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = app.extensions["maintenance"]
+    watch = app.extensions["maintenance"]()
     watch.find()
     answered = threading.Event()
     monkeypatch.setattr(service, "load_announcement", lambda: answered.wait(60) and None)
@@ -215,7 +216,7 @@ def test_reading_that_began_before_a_change_of_this_process_does_not_undo_it(
 
 def test_database_that_hangs_holds_up_only_the_first_request(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(app)
-    watch = app.extensions["maintenance"]
+    watch = app.extensions["maintenance"]()
     assert watch.find() is not None
     answered, waits = threading.Event(), []
     wait = threading.Event.wait
@@ -243,7 +244,7 @@ def test_site_closed_stays_closed_while_its_database_is_down(app: Flask, setting
     begin(app, "Moving house", 30)
     with database_gone(settings):
         for process in (app, restart(app)):
-            process.extensions["maintenance"].read_again()
+            process.extensions["maintenance"]().read_again()
             answer = process.test_client().get("/")
             assert (answer.status_code, "Moving house" in answer.text) == (503, True)
             assert maintenance.find_state(process).remembered
@@ -257,9 +258,25 @@ def test_site_closed_by_another_process_of_the_host_stays_closed_without_databas
     assert client.get("/").status_code == 200
     keep_copy(settings, make_announcement("Moving house", None))
     with database_gone(settings):
-        app.extensions["database"].engines.dispose()
-        app.extensions["maintenance"].read_again()
+        app.extensions["database"]().engines.dispose()
+        app.extensions["maintenance"]().read_again()
         assert "Moving house" in client.get("/").text
+
+
+@pytest.mark.parametrize(("at_start", "now", "status"), [("Moving house", None, 200), (None, "Moving house", 503)])
+def test_worker_forked_without_database_goes_by_what_the_host_heard_last(
+    app: Flask, settings: Settings, at_start: str | None, now: str | None, status: int
+) -> None:
+    def announce(reason: str | None) -> None:
+        keep_copy(settings, make_announcement(reason, None) if reason else None)
+
+    announce(at_start)
+    parent = restart(app)
+    with maintenance.unwatched(parent):  # as gunicorn's master asks for pages before it forks
+        parent.test_client().get("/")
+    announce(now)
+    with database_gone(settings):
+        assert in_child(lambda: parent.test_client().get("/").status_code) == status
 
 
 def test_site_opened_meanwhile_is_open_after_a_restart_without_database(app: Flask, settings: Settings) -> None:

@@ -33,7 +33,7 @@ def statements(app: Flask) -> Iterator[list[str]]:
         if not statement.startswith(("BEGIN", "SELECT 1 ")):
             sent.append(statement.split(None, 1)[0])
 
-    engines = app.extensions["database"].open().distinct
+    engines = app.extensions["database"]().open().distinct
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     yield sent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -87,12 +86,6 @@ def test_cache_drops_the_oldest_beyond_the_bound(cache: SessionCache, monkeypatc
     assert cache.get("b") == UNKNOWN
     assert cache.get("a") == cache.get("c") == (True, ADA)
     assert len(cache._entries) == 3
-
-
-def test_cache_is_empty_in_a_forked_child(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.put("a", ADA, cache.reading())
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert cache.get("a") == UNKNOWN
 
 
 def test_signed_in_repr_has_no_token_and_no_address() -> None:

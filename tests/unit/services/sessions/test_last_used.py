@@ -23,7 +23,7 @@ from tests.support.sessions_fixture import change, ended, row_of
 def _writer_ends(app: Flask) -> Iterator[None]:
     """Let the writer's thread give back its connection before the database is closed."""
     yield
-    writer = app.extensions["session_touch"]._writer
+    writer = app.extensions["session_touch"]()._writer
     if writer is not None:
         writer.join(60)
         assert not writer.is_alive()
@@ -41,7 +41,7 @@ def test_last_use_within_a_minute_is_not_stored(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     change(token, last_seen_at=utc_now() - timedelta(seconds=50))
     assert not ended(token)
-    assert app.extensions["session_touch"]._writer is None
+    assert app.extensions["session_touch"]()._writer is None
 
 
 def test_last_use_that_cannot_be_stored_fails_no_request(

@@ -68,7 +68,8 @@ def test_end_is_visible_on_another_host_when_its_cache_expires(
     monkeypatch.setattr(cache, "FRESH_SECONDS", 3600.0)  # however long this takes
     token = sign_in(app, ada)
     other = create_app(migrated_site)
-    other.extensions["sessions"] = SessionCache(ChangeMark(tmp_path / "mark of another host"))
+    elsewhere = SessionCache(ChangeMark(tmp_path / "mark of another host"))
+    other.extensions["sessions"] = lambda: elsewhere
     end_of(token, other)
     with other.app_context():
         assert sessions.load(token) is not None
