@@ -2,13 +2,15 @@
 
 Code that has run once is in its final form in memory: modules that are imported at first use, templates, the
 interpreter's caches. Forked processes then share it, and their first pages are fast. A rehearsal leaves no record,
-count, limit or connection behind. A page that fails is left out, for whatever reason.
+count, limit or connection behind, and no state of the app: what was true then may be long over when a process is
+forked. A page that fails is left out, for whatever reason.
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 
 from flask import Flask
@@ -33,8 +35,21 @@ def rehearse(app: Flask) -> None:
         copy_context().run(_rehearse, app)
 
 
+@contextmanager
+def _passing_state(app: Flask) -> Iterator[None]:
+    """Forget what the pages of the block keep for the app: that is for the processes that serve it."""
+    before = dict(app.extensions)
+    try:
+        yield
+    finally:
+        app.extensions.clear()
+        app.extensions.update(before)
+        pages.init_app(app)
+
+
 def _rehearse(app: Flask) -> None:
     with (
+        _passing_state(app),
         telemetry.unrecorded(),
         rate_limits.unlimited(app),
         maintenance.unwatched(app),
@@ -46,7 +61,6 @@ def _rehearse(app: Flask) -> None:
             article = _ARTICLE.search(_ask(app, "/", encoding="identity"))
             for path in (*_PATHS, *([article[1].decode()] if article else [])):
                 _ask(app, path)
-    pages.init_app(app)  # the pages themselves are for the processes that serve them
 
 
 def _resting_pages(app: Flask) -> AbstractContextManager[None]:
