@@ -31,7 +31,7 @@ from church.lib.processes import describe_exit
 from church.server import early_names
 from church.server.forked_process import ForkedProcess
 from church.server.supervisor import find_bind_problem
-from church.server.work import WITH_WORK, run_work
+from church.server.work import WITH_WORK, run_work, settings_of
 
 _HANDOVER = "_CHURCH_HANDOVER"  # environment of a master that has replaced itself
 _WORK_AFTER = 1.0  # seconds for the web workers to start first: visitors wait for them, jobs can be later
@@ -208,7 +208,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             listener.close()
         for worker in self.WORKERS.values():
             worker.tmp.close()
-        run_work(self.app.wsgi)
+        run_work(self.app.wsgi, settings_of(self.app))
 
     # -- reload and stop ----------------------------------------------------------------------------------------------
 

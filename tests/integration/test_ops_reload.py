@@ -152,6 +152,17 @@ def test_reload_with_wrong_settings_keeps_the_site_and_says_why(gunicorn: Gunico
     assert gunicorn.answers()
 
 
+def test_worker_that_starts_while_the_settings_are_edited_goes_on_with_those_of_the_last_reload(
+    gunicorn: Gunicorn,
+) -> None:
+    (worker,) = list_children(gunicorn.process.pid)
+    gunicorn.settings_file.write_text("CHURCH_SITE_NAME=Unfinished\nCHURCH_MAX_BODY=mu")
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: list_children(gunicorn.process.pid) not in ([], [worker]), "another worker is there")
+    assert "Unfinished" not in gunicorn.get("/")
+    assert gunicorn.process.poll() is None
+
+
 def test_reload_with_code_that_cannot_be_loaded_keeps_the_site_and_says_why(gunicorn: Gunicorn) -> None:
     children = list_children(gunicorn.process.pid)
     gunicorn.settings_file.write_text("CHURCH_SITE_NAME=Afterwards\n")

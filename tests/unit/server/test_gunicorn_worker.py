@@ -221,6 +221,7 @@ def load(self):
 GeventWorker.load_wsgi = load
 made = worker.FairWorker.__new__(worker.FairWorker)
 made.cfg, made.worker_connections = types.SimpleNamespace(keepalive=5), 1000
+made.app = types.SimpleNamespace(callable=None)
 made.load_wsgi()
 made._end()
 print(seen, made._body_seconds, gc.isenabled(), gc.get_freeze_count() > 10_000)
