@@ -79,5 +79,5 @@ def _configure(app: Flask, settings: Settings) -> None:
         site_name=settings.site_name,
         site_url=settings.origin,
         payments_enabled=settings.payments,
-        current_year=datetime.now(UTC).year,
+        current_year=lambda: datetime.now(UTC).year,  # not of the start: a process may run into another year
     )

@@ -40,7 +40,7 @@ _SECRET = secrets.token_hex(16)  # no text of the site can have it
 _HOLE = re.compile(rf"{_SECRET}-([a-z]+)-")
 _NAME, _TOKEN = f"{_SECRET}-name-", f"{_SECRET}-token-"
 _SMALL_PRINT = ("/pages/terms", "/pages/privacy")  # which the footer links where they exist
-_SETTINGS = ("site_name", "site_url", "payments_enabled", "current_year", "brand")
+_SETTINGS = ("site_name", "site_url", "payments_enabled", "brand")
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _GZIP_END = b"\x03\x00"  # an empty last block
 _RENDERING = "keeps_page"
@@ -183,9 +183,10 @@ def _find_look() -> tuple[Hashable, ...]:
 
 
 def _find_settings() -> tuple[Hashable, ...]:
-    """Return the settings that every page shows."""
+    """Return the settings that every page shows, and the year."""
     known = current_app.jinja_env.globals
-    return tuple([known[name] for name in _SETTINGS])
+    find_year = cast("Callable[[], int]", known["current_year"])
+    return *[known[name] for name in _SETTINGS], find_year()
 
 
 def _name_of(viewer: SignedIn | None) -> str:

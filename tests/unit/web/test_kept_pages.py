@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ from flask import Flask, flash, g, render_template, request
 from flask.testing import FlaskClient
 from jinja2 import DictLoader, UndefinedError
 
+from church import factory
 from church.extensions import db
 from church.services.sessions import SignedIn
 from church.web import csrf, kept_pages
@@ -249,3 +251,12 @@ def test_part_shows_each_visitors_own_values_escaped(app: Flask, clients: dict[s
     for who, name, shown in (("member", "Ada", "Ada"), ("subscriber", "<b>&", "&lt;b&gt;&amp;"), ("admin", "", "")):
         text = clients[who].get("/page", query_string={"name": name}).text
         assert text == f"{shown}, {shown}@x: {clients[who].get('/own').text}"
+
+
+def test_footer_has_the_year_of_today_however_long_the_site_runs(
+    clients: dict[str, FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for today in (datetime(2031, 12, 31, tzinfo=UTC), datetime(2032, 1, 1, tzinfo=UTC)):
+        monkeypatch.setattr(factory, "datetime", Mock(now=lambda _zone, today=today: today))
+        for _ in range(2):
+            assert {f"© {today.year}" in client.get("/pages/club").text for client in clients.values()} == {True}
