@@ -14,14 +14,16 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 _started = time.monotonic()
+_forks = 0  # from the process that was started as a program to this one
 
 
-def _note_start() -> None:
-    global _started  # noqa: PLW0603 - a fact of the process
+def _note_fork() -> None:
+    global _started, _forks  # noqa: PLW0603 - facts of the process
     _started = time.monotonic()
+    _forks += 1
 
 
-os.register_at_fork(after_in_child=_note_start)
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def started_at() -> float:
@@ -38,15 +40,14 @@ class PerProcess(Generic[_T]):
 
     def __init__(self, make: Callable[[], _T]) -> None:
         self._make = make
-        self._made: dict[int, _T] = {}  # by process
+        self._made: dict[int, _T] = {}  # by _forks: asking for the process id is a system call
 
     def __call__(self) -> _T:
         """Return the value of this process."""
-        process = os.getpid()
-        found = self._made.get(process)
-        return self._made.setdefault(process, self._make()) if found is None else found
+        found = self._made.get(_forks)
+        return self._made.setdefault(_forks, self._make()) if found is None else found
 
     @property
     def is_made(self) -> bool:
         """Whether this process has made its value."""
-        return os.getpid() in self._made
+        return _forks in self._made

@@ -139,7 +139,7 @@ def _timed(app: Flask) -> Iterator[dict[str, float]]:
             longest["transaction"] = max(longest["transaction"], time.monotonic() - since)
 
     listeners = (("before_cursor_execute", start), ("after_cursor_execute", end), ("begin", begin))
-    engines: set[Engine] = app.extensions["database"].open().distinct
+    engines: set[Engine] = app.extensions["database"]().open().distinct
     hooks = [(engine, *listener) for engine in engines for listener in listeners]
     hooks += [(engine.pool, "checkin", give_back) for engine in engines]
     for hook in hooks:
