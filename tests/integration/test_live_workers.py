@@ -13,15 +13,17 @@ from flask import Flask
 
 from church import create_app
 from church.extensions import db
-from church.services import chat, sessions
+from church.services import chat, live_broadcast, member_tokens, sessions
+from church.store import StoreClient
 from tests.support.environment import forget_the_shell
 from tests.support.live_fixture import Line, token_of
 from tests.support.people import add_user, sign_in
 from tests.support.services_fixture import Postgres, RedisServer, wait_until
-from tests.support.site_fixture import Site
+from tests.support.site_fixture import Site, running
 
 Start = Callable[..., Site]
 Hosts = tuple[Site, Site, Flask]
+Pair = tuple[Site, Flask]
 OPEN = {
     "CHURCH_LIMIT_CHAT": "1000000/minute",
     "CHURCH_LIMIT_LIVE": "1000000/minute",
@@ -172,3 +174,115 @@ def test_killed_worker_and_reconnects_leave_a_correct_count(site: Start) -> None
     for line in back[20:]:
         line.socket.close()
     wait_until(lambda: one.value("websocket_connections_active") == 0, "the count of new workers")
+
+
+# -- two workers, forked from one master that has made the app --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def _pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with running(tmp_path_factory.mktemp("pair"), WEB_CONCURRENCY="2", **OPEN | {"CHURCH_LIVE_PER_MEMBER": "2"}) as one:
+        app = create_app(one.settings)
+        yield one, app
+        with app.app_context():
+            db.dispose()
+
+
+@pytest.fixture
+def pair(_pair: Pair) -> Pair:
+    """A site with two workers, and the same site in this process."""
+    return _pair
+
+
+def entered_on(site: Site, worker: int, token: str) -> Line:
+    """Open a connection that the worker with this process id holds."""
+    with site.only_worker(worker):
+        line = Line(site.port)
+    assert line.status == 101
+    line.sign_in(token)
+    line.enter("public")
+    return line
+
+
+def ref_of(line: Line) -> str:
+    return next(str(frame["ref"]) for frame in line.heard if frame["type"] == "auth_success")
+
+
+def sees(line: Line, *people: str) -> None:
+    """Wait until just these members are in the room, as this line sees it."""
+    line.hear("presence", lambda frame: {person["ref"] for person in frame["members"]} == set(people))
+
+
+def test_members_on_two_workers_see_each_other_come_type_talk_and_leave(pair: Pair) -> None:
+    site, app = pair
+    tokens = known(app, 2)
+    here, there = site.worker_pids()
+    with entered_on(site, here, tokens[0]) as first:
+        ada = ref_of(first)
+        sees(first, ada)
+        with entered_on(site, there, tokens[1]) as second:
+            eve = ref_of(second)
+            sees(first, ada, eve)
+            sees(second, ada, eve)
+            for line, other, name in ((first, second, ada), (second, first, eve)):
+                line.say("typing", room="public")
+                assert other.hear("typing")["from"]["ref"] == name
+                line.say("chat", room="public", message=f"by {name}", client_id=name)
+                assert [one.hear("chat")["message"] for one in (line, other)] == [f"by {name}"] * 2
+            typists = [[f["from"]["ref"] for f in line.heard if f["type"] == "typing"] for line in (first, second)]
+            assert typists == [[eve], [ada]], "nobody sees themselves type"
+        sees(first, ada)
+
+
+def test_notice_of_another_process_comes_once_on_each_worker(pair: Pair) -> None:
+    site, app = pair
+    ada, eve = known(app, 2)
+    here, there = site.worker_pids()
+    with entered_on(site, here, ada) as first, entered_on(site, there, eve) as second, app.app_context():
+        for title in ("One", "Two"):
+            live_broadcast.notify("all", "notice", title)
+        assert [line.hear("notification")["title"] for line in (first, second) for _ in range(2)] == ["One", "Two"] * 2
+
+
+def test_session_that_ends_closes_its_connections_on_both_workers(pair: Pair) -> None:
+    site, app = pair
+    user = add_user(app)
+    raw = sign_in(app, user)
+    with app.app_context():
+        found = sessions.load(raw)
+        assert found is not None
+        token = member_tokens.issue_token(found).token
+    here, there = site.worker_pids()
+    with entered_on(site, here, token) as first, entered_on(site, there, token) as second:
+        with app.app_context(), db.write() as session:
+            assert sessions.end(session, found.session_id)
+        assert [first.ended(), second.ended()] == [4401, 4401]
+
+
+def test_connection_limit_counts_both_workers(pair: Pair) -> None:
+    site, app = pair
+    (ada,) = known(app)
+    workers = site.worker_pids()
+    store = StoreClient(site.settings)
+
+    def let_in_by(worker: int) -> bool:
+        with site.only_worker(worker):
+            line = Line(site.port)
+        with line:
+            line.say("auth", token=ada)
+            return next(f["type"] for f in line.frames() if f["type"].startswith("auth")) == "auth_success"
+
+    def own_counts() -> list[list[bytes]]:
+        names = store.client.smembers("church:live:workers")
+        keys = (f"church:live:workers:{name.decode()}" for name in names)
+        return [counts for key in keys if (counts := member_counts(store.client.hgetall(key)))]
+
+    def member_counts(fields: dict[bytes, bytes]) -> list[bytes]:
+        return [count for name, count in fields.items() if name.startswith(b"member:")]
+
+    with entered_on(site, workers[0], ada), entered_on(site, workers[1], ada) as second:
+        wait_until(lambda: own_counts() == [[b"1"], [b"1"]], "each worker has told what it counts")
+        assert [let_in_by(worker) for worker in workers] == [False, False]
+        wait_until(lambda: site.value("websocket_connections_active") == 2, "those that were refused are gone")
+        second.socket.close()
+        wait_until(lambda: let_in_by(workers[0]), "the place is free")

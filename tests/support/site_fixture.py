@@ -33,6 +33,10 @@ def whole_lines(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")[:-1]
 
 
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 class Site:
     """A site with its own folders and port. ``extra`` are settings by their environment names."""
 
@@ -124,6 +128,19 @@ class Site:
     def worker_pids(self) -> list[int]:
         """Process IDs of the running gunicorn workers."""
         return list_children(self.gunicorn.pid)
+
+    @contextmanager
+    def only_worker(self, pid: int) -> Iterator[None]:
+        """Stop all other workers for the block: what is asked in it is answered by this one."""
+        others = [other for other in self.worker_pids() if other != pid]
+        try:
+            for other in others:
+                os.kill(other, signal.SIGSTOP)
+            wait_until(lambda: all(map(_is_stopped, others)), "the other workers have stopped")
+            yield
+        finally:
+            for other in others:
+                os.kill(other, signal.SIGCONT)
 
     def records(self, name: str = "combined.log") -> list[dict[str, Any]]:
         """Parsed records of a log file. A broken line fails."""
