@@ -41,7 +41,7 @@ CHANNEL = "church_jobs"
 # Seconds.
 POLL = 1.0  # until the next look at a job that is due and was not taken
 STOP_WAIT = 20.0
-_PAUSE = 0.02  # between two looks, however many jobs are queued
+_PAUSE = 0.1  # between two looks, however many notices come
 _LONGEST_WAIT = 30.0  # until the next look at the queue, whatever was noticed
 _CLOCK_SET = 1.0  # by which a clock differs that was set, or that ran on while this host slept
 _STOP_POLL = 1.0

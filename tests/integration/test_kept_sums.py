@@ -197,6 +197,34 @@ def test_parallel_writers_lose_nothing_while_rows_are_added_up(on_both: Flask, a
     assert _read(SumName.LEDGER) == {"2026-05/usd/payment": Total(60, 15 * (1 + 2 + 3 + 4))}
 
 
+def test_writers_of_one_sum_wait_neither_for_each_other_nor_for_one_who_holds_its_rows(on_both: Flask, ada: int) -> None:
+    """On PostgreSQL. On SQLite one transaction writes at a time."""
+    with db.write() as session:
+        session.execute(insert(LedgerEntry), [_entry(1, ada)])
+    with db.read() as session:
+        if session.get_bind().dialect.name == "sqlite":
+            return
+    errors: list[BaseException] = []
+
+    def book() -> None:
+        try:
+            with on_both.app_context(), db.write() as session:
+                session.execute(insert(LedgerEntry), [_entry(3, ada)])
+                session.execute(insert(User), [{"ref": "eve", "name": "Eve", "source": "web", "created_at": NOON}])
+        except BaseException as error:  # noqa: BLE001 (shown by the test)
+            errors.append(error)
+
+    with db.write() as session:
+        session.execute(insert(LedgerEntry), [_entry(2, ada)])
+        session.execute(text("SELECT * FROM kept_sums FOR UPDATE"))
+        other = threading.Thread(target=book)
+        other.start()
+        other.join()
+    assert errors == []
+    assert _read(SumName.LEDGER) == {"2026-05/usd/payment": Total(3, 3600)}
+    assert _wrong() == []
+
+
 def test_job_leaves_one_row_for_each_key(ada: int) -> None:
     for number in range(3):
         with db.write() as session:
