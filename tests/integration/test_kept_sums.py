@@ -197,7 +197,9 @@ def test_parallel_writers_lose_nothing_while_rows_are_added_up(on_both: Flask, a
     assert _read(SumName.LEDGER) == {"2026-05/usd/payment": Total(60, 15 * (1 + 2 + 3 + 4))}
 
 
-def test_writers_of_one_sum_wait_neither_for_each_other_nor_for_one_who_holds_its_rows(on_both: Flask, ada: int) -> None:
+def test_writers_of_one_sum_wait_neither_for_each_other_nor_for_one_who_holds_its_rows(
+    on_both: Flask, ada: int
+) -> None:
     """On PostgreSQL. On SQLite one transaction writes at a time."""
     with db.write() as session:
         session.execute(insert(LedgerEntry), [_entry(1, ada)])
