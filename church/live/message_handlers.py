@@ -6,12 +6,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NoReturn
 
 import gevent
 
 from church import telemetry
 from church.config import current_settings
-from church.errors import ChurchError, ForbiddenError, UnavailableError
+from church.errors import ChurchError, ForbiddenError, UnauthorizedError, UnavailableError
 from church.live import client_messages, websocket_frames
 from church.live.broadcast_receiver import TYPING, BroadcastReceiver
 from church.live.client_messages import ClientMessage, InvalidMessageError
@@ -172,11 +173,25 @@ class MessageHandlers:
         """Look up the member's session again. Raises SignedOutError, and closes the connection, if it has ended."""
         before = connection.signed_in
         now = sessions.load_ref(before.session_ref, before.ref) if before is not None else None
+        return self._keep_member(connection, now)
+
+    def _peek_member(self, connection: Connection) -> tuple[SignedIn, bool]:
+        """Like ``_refresh_member`` without reading the database, and whether the session was checked just now."""
+        before = connection.signed_in
+        if before is None:
+            return self._keep_member(connection, None), False
+        is_checked, now = sessions.peek_ref(before.session_ref, before.ref)
+        return self._keep_member(connection, now if is_checked else before), is_checked
+
+    def _keep_member(self, connection: Connection, now: SignedIn | None) -> SignedIn:
         if now is None or (connection.until is not None and connection.until <= time.time()):
-            connection.close(websocket_frames.UNAUTHENTICATED, "session ended", "signed_out")
-            raise SignedOutError
+            self._end(connection)
         connection.signed_in = now
         return now
+
+    def _end(self, connection: Connection) -> NoReturn:
+        connection.close(websocket_frames.UNAUTHENTICATED, "session ended", "signed_out")
+        raise SignedOutError
 
     # -- rooms ---------------------------------------------------------------------------------------------------------
 
@@ -205,10 +220,13 @@ class MessageHandlers:
 
     def _on_chat(self, connection: Connection, message: ClientMessage) -> None:
         room, text, client_id = message.room, message.text("message"), message.text("client_id")
-        member = self._refresh_member(connection)
+        member, is_checked = self._peek_member(connection)
         feed = self._rooms.feeds.get(room)
         last = feed.last if feed is not None else 0
-        view = chat.post_message(member, room, text, client_id, _refuse_attacks)
+        try:
+            view = chat.post_message(member, room, text, client_id, _refuse_attacks, is_unchecked=not is_checked)
+        except UnauthorizedError:
+            self._end(connection)
         if view.changed <= last or feed is None or connection not in feed.members:
             # A repeated message, or one to a room that its author has not joined: no feed sends it.
             connection.send_message("chat", client_messages.chat_frame(view, view.client_id))

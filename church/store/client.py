@@ -246,6 +246,8 @@ class BoundedRedis(redis.Redis):
         super().__init__(connection_pool=_pool(url, connections))
         self.circuit = circuit
         self._turns = threading.BoundedSemaphore(connections)
+        self._publisher = self.new_connection()
+        self._publishing = threading.Lock()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         with self.circuit.call(), self._turn():
@@ -266,6 +268,16 @@ class BoundedRedis(redis.Redis):
         finally:
             self._turns.release()
 
+    def publish(self, channel: Any, message: Any, **options: Any) -> Any:
+        """Publish over a connection that is for this alone, at a third of the usual price, if it is free."""
+        if not self._publishing.acquire(blocking=False):
+            return super().publish(channel, message, **options)
+        try:
+            with self.circuit.call():
+                return _ask(self._publisher, "PUBLISH", channel, message)
+        finally:
+            self._publishing.release()
+
     def register_script(self, script: Any) -> Script:
         """A Lua script with one deadline for each call, loading included."""
         return _Script(self, script)
@@ -275,3 +287,18 @@ class BoundedRedis(redis.Redis):
         pool = self.connection_pool
         connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
         return connection
+
+
+def _ask(connection: AbstractConnection, *command: Any) -> Any:
+    """Send one command over a connection that nobody else uses; it connects anew where the server has left."""
+    try:
+        if connection.can_read():
+            raise RedisConnectionError("an answer that nobody waits for")
+    except GONE:
+        connection.disconnect()
+    try:
+        connection.send_command(*command)
+        return connection.read_response()
+    except GONE:
+        connection.disconnect()
+        raise

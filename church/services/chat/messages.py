@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from church.errors import UnauthorizedError
 from church.extensions import db
 from church.models.base import plain, utc_now
+from church.services import sessions
 from church.services.chat import history, rooms
 from church.services.chat.change_log import Change, lock_author_and_room, lock_message, publish_change
 from church.services.chat.errors import NotYoursError, TextError
@@ -22,21 +24,32 @@ def post_message(
     text: str,
     client_id: str | None,
     inspect: Callable[[str], object] = lambda _text: None,
+    *,
+    is_unchecked: bool = False,
 ) -> MessageView:
     """Send a message to a room. A repeated ``client_id`` returns the earlier message, whatever the text.
 
     ``inspect`` gets the text after the rate limit has been checked, and may raise an error to refuse it.
-    Raises TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError and RateLimitedError.
+    ``is_unchecked``: the session of ``signed_in`` may have ended; it is checked in the transaction that stores.
+    Raises UnauthorizedError, TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError, RateLimitedError.
     """
     text, client_id = clean_text(text), check_client_id(client_id)
     seconds = try_to_count_post(signed_in)
     if seconds is not None:
-        return _find_repeated(signed_in, room, client_id) or refuse_post(seconds)
+        member = _load_again(signed_in) if is_unchecked else signed_in
+        return _find_repeated(member, room, client_id) or refuse_post(seconds)
     inspect(text)
-    stored = publish_post(Post(signed_in, room, text, client_id))
+    stored = publish_post(Post(signed_in, room, text, client_id, is_unchecked))
     if not stored.is_new:
         give_back_post(signed_in)
     return stored.view
+
+
+def _load_again(signed_in: SignedIn) -> SignedIn:
+    member = sessions.load_ref(signed_in.session_ref, signed_in.ref)
+    if member is None:
+        raise UnauthorizedError
+    return member
 
 
 def _find_repeated(signed_in: SignedIn, room: str, client_id: str | None) -> MessageView | None:

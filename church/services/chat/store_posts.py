@@ -8,28 +8,32 @@ the rooms' counters in the order of their ids (see ``change_log``).
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from church.database import WRITE_WAIT, DatabaseDownError
+from church.database.direct import DirectStatement
 from church.errors import ChurchError, UnauthorizedError
 from church.extensions import db
 from church.lib.app_context import app_state
 from church.models import ChatMessage, ChatRoom, ChatSanction, User
 from church.models.accounts import Role
 from church.models.base import utc_now
+from church.models.chat import RoomAccess
+from church.services import sessions
 from church.services.chat import history, rooms
 from church.services.chat.change_log import publish_changes
 from church.services.chat.errors import ClosedRoomError, UnknownRoomError
 from church.services.chat.post_queue import PostQueue
 from church.services.chat.presenters import MessageView, present_new_message
 from church.services.chat.rooms import RoomFacts, SanctionFacts
+from church.services.entitlements import member_has_premium
 from church.services.sessions import SignedIn
 
 _QUEUE = "chat_posts"
@@ -37,12 +41,16 @@ _ROOMS = "chat_rooms"
 
 
 class Post(NamedTuple):
-    """A message that a member sends; ``text`` and ``client_id`` were checked."""
+    """A message that a member sends; ``text`` and ``client_id`` were checked.
+
+    ``is_unchecked``: what is known of the member may be old. Their session, role and subscription are then read anew.
+    """
 
     signed_in: SignedIn
     room: str
     text: str
     client_id: str | None
+    is_unchecked: bool = False
 
 
 class Stored(NamedTuple):
@@ -98,8 +106,13 @@ class _UnexpectedError(Exception):
 class _Author(NamedTuple):
     ref: str
     name: str
-    is_admin: bool
+    role: str
+    is_verified: bool
     sanctions: list[SanctionFacts]
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == Role.ADMIN.value and self.is_verified
 
 
 @dataclass
@@ -137,49 +150,76 @@ def _store_together(posts: Sequence[Post]) -> Iterator[Stored | Exception]:
             yield Stored(outcome, is_new=False) if isinstance(outcome, MessageView) else outcome
 
 
+class _Facts(NamedTuple):
+    """What was read in the transaction: rooms by name, authors by account, and the sessions that are live."""
+
+    connection: Connection
+    now: datetime
+    looks: bool
+    rooms: dict[str, RoomFacts]
+    authors: dict[int, _Author]
+    live: Set[int]
+
+
 def _try_to_store(posts: Sequence[Post], *, looks: bool) -> list[_Outcome]:
     """Store the posts in one transaction. Raises _UnexpectedError for what it can only know with ``looks``."""
     with db.write_connection() as connection:
-        now = utc_now()
-        authors = _lock_authors(connection, {post.signed_in.user_id for post in posts}, now)
-        known = _load_rooms(connection, {post.room for post in posts}, looks=looks)
+        facts = _read(connection, posts, looks=looks)
         outcomes: list[_Outcome] = []
         new: dict[object, _New] = {}  # by what a repeated one has in common with the first
         for number, post in enumerate(posts):
-            room, author = known.get(post.room), authors.get(post.signed_in.user_id)
-            outcome = _decide(connection, post, room, author, now, looks=looks)
+            outcome = _decide(facts, post)
             if isinstance(outcome, _New):
                 name = (outcome.room_id, post.signed_in.user_id, post.client_id) if post.client_id else number
                 outcome = new.setdefault(name, outcome)
             outcomes.append(outcome)
         if new:
-            _number(connection, list(new.values()), known)
+            _number(connection, list(new.values()), facts.rooms)
             _insert(connection, list(new.values()))
     return outcomes
 
 
-def _decide(
-    connection: Connection, post: Post, room: RoomFacts | None, author: _Author | None, now: datetime, *, looks: bool
-) -> _Outcome:
+def _read(connection: Connection, posts: Sequence[Post], *, looks: bool) -> _Facts:
+    now = utc_now()
+    authors = _lock_authors(connection, {post.signed_in.user_id for post in posts}, now)
+    unchecked = {post.signed_in.session_id for post in posts if post.is_unchecked}
+    live = sessions.find_live(connection, unchecked, now) if unchecked else set()
+    known = _load_rooms(connection, {post.room for post in posts}, looks=looks)
+    return _Facts(connection, now, looks, known, authors, live)
+
+
+def _decide(facts: _Facts, post: Post) -> _Outcome:
     """What becomes of a post: a new message, one that was stored before, or an error."""
-    if author is None:
+    author, room = facts.authors.get(post.signed_in.user_id), facts.rooms.get(post.room)
+    if author is None or (post.is_unchecked and post.signed_in.session_id not in facts.live):
         return UnauthorizedError()
     if room is None:
         return UnknownRoomError()
     try:
-        view = rooms.check_open(room, post.signed_in, author.sanctions)
-        if looks or view.muted:
-            earlier = _find_earlier(connection, view.id, post)
+        view = rooms.check_open(room, _member_now(facts, post, author, room), author.sanctions)
+        if facts.looks or view.muted:
+            earlier = _find_earlier(facts.connection, view.id, post)
             if earlier is not None:
                 return earlier
         rooms.check_not_muted(view)
     except ClosedRoomError as error:
-        if not looks:  # it may have been opened
+        if not facts.looks:  # it may have been opened
             raise _UnexpectedError from None
         return error
     except ChurchError as error:
         return error
-    return _New(post, author, view.id, now)
+    return _New(post, author, view.id, facts.now)
+
+
+def _member_now(facts: _Facts, post: Post, author: _Author, room: RoomFacts) -> SignedIn:
+    """The member of a post, with what decides who may enter ``room`` read anew where it may be old."""
+    if not post.is_unchecked:
+        return post.signed_in
+    premium = False
+    if room.access == RoomAccess.PREMIUM:
+        with Session(facts.connection, join_transaction_mode="rollback_only") as session:
+            premium = member_has_premium(session, post.signed_in.user_id, facts.now)
+    return replace(post.signed_in, role=author.role, verified=author.is_verified, premium=premium)
 
 
 def _find_earlier(connection: Connection, room_id: int, post: Post) -> MessageView | None:
@@ -201,13 +241,13 @@ _ACTIVE_AUTHORS = (
     .where(User.deleted_at.is_(None), User.disabled_at.is_(None))
     .with_for_update(read=True, key_share=True, of=User)
 )
-_AUTHOR = _ACTIVE_AUTHORS.where(User.id == bindparam("user"))
+_AUTHOR = DirectStatement(_ACTIVE_AUTHORS.where(User.id == bindparam("user")))
 _AUTHORS = _ACTIVE_AUTHORS.where(User.id.in_(bindparam("users", expanding=True)))
 _ROOM_ROWS = select(ChatRoom.id, ChatRoom.name, ChatRoom.title, ChatRoom.access, ChatRoom.last_number).order_by(
     ChatRoom.id
 )
 _LOCKED_ROOM_ROWS = _ROOM_ROWS.with_for_update()
-_COUNT = (
+_COUNT = DirectStatement(
     update(ChatRoom)
     .where(ChatRoom.id == bindparam("room"))
     .values(last_number=ChatRoom.last_number + bindparam("more"))
@@ -219,20 +259,25 @@ _INSERT = {
     .execution_options(preserve_rowcount=True)
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
+_INSERTED = ("room_id", "number", "changed", "user_id", "text", "client_id", "created_at")
+_INSERT_ONE = {
+    name: DirectStatement(statement.values({column: bindparam(column) for column in _INSERTED}))
+    for name, statement in _INSERT.items()
+}
 
 
 def _lock_authors(connection: Connection, user_ids: Collection[int], now: datetime) -> dict[int, _Author]:
     """The authors whose account is active, by id, with their sanctions in force; locked against deletion."""
+    rows: Iterable[Any]
     if len(user_ids) == 1:
-        rows = connection.execute(_AUTHOR, {"user": next(iter(user_ids)), "now": now})
+        rows = _AUTHOR.run(connection, {"user": next(iter(user_ids)), "now": now}).rows
     else:
         rows = connection.execute(_AUTHORS, {"users": list(user_ids), "now": now})
     authors: dict[int, _Author] = {}
     for user_id, ref, name, role, verified_at, kind, room_id, until, created_at in rows:
         author = authors.get(user_id)
         if author is None:
-            is_admin = role == Role.ADMIN.value and verified_at is not None
-            author = authors[user_id] = _Author(ref, name, is_admin, [])
+            author = authors[user_id] = _Author(ref, name, role, verified_at is not None, [])
         if kind is not None:  # else the row is of an author without sanctions
             author.sanctions.append(SanctionFacts(kind, room_id, until, created_at))
     return authors
@@ -253,11 +298,11 @@ def _number(connection: Connection, new: Sequence[_New], known: dict[str, RoomFa
     for one in new:
         by_room.setdefault(one.room_id, []).append(one)
     for room_id, own in sorted(by_room.items()):
-        row = connection.execute(_COUNT, {"room": room_id, "more": len(own)}).one_or_none()
+        counted = _COUNT.run(connection, {"room": room_id, "more": len(own)}).rows
         before = known[own[0].post.room]
-        if row is None or RoomFacts(*row)[:4] != before[:4]:
+        if not counted or counted[0][:4] != before[:4]:
             raise _UnexpectedError
-        for number, one in enumerate(own, row.last_number - len(own) + 1):
+        for number, one in enumerate(own, RoomFacts(*counted[0]).last_number - len(own) + 1):
             one.number = number
 
 
@@ -275,6 +320,10 @@ def _insert(connection: Connection, new: Sequence[_New]) -> None:
         }
         for one in new
     ]
-    inserted = connection.execute(_INSERT[connection.dialect.name], rows if len(rows) > 1 else rows[0])
-    if inserted.rowcount != len(rows):
+    name = connection.dialect.name
+    if len(rows) == 1:
+        inserted = _INSERT_ONE[name].run(connection, rows[0]).written
+    else:
+        inserted = connection.execute(_INSERT[name], rows).rowcount
+    if inserted != len(rows):
         raise _UnexpectedError

@@ -13,11 +13,13 @@ from church.services.sessions.lookup import (
     SessionFacts,
     SignedIn,
     count_active,
+    find_live,
     find_premium_members,
     init_app,
     load,
     load_facts,
     load_ref,
+    peek_ref,
     reader_of,
 )
 from church.services.sessions.start import end, end_all, end_device, start_session
@@ -32,6 +34,7 @@ __all__ = [
     "end",
     "end_all",
     "end_device",
+    "find_live",
     "find_premium_members",
     "forget_cached",
     "init_app",
@@ -39,6 +42,7 @@ __all__ = [
     "load",
     "load_facts",
     "load_ref",
+    "peek_ref",
     "reader_of",
     "start_session",
 ]

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, literal, not_, select, union, union_all
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, not_, select, union, union_all
 from sqlalchemy.orm import Session
 
 from church.config import Settings, current_settings
@@ -112,19 +112,44 @@ def load_ref(sid: str, user_ref: str) -> SignedIn | None:
     return signed_in if signed_in is not None and signed_in.ref == user_ref else None
 
 
+def peek_ref(sid: str, user_ref: str) -> tuple[bool, SignedIn | None]:
+    """Like ``load_ref``, but only from the cache: whether it has an answer, and the answer."""
+    is_cached, signed_in = current_cache().get(sid)
+    return is_cached, signed_in if signed_in is not None and signed_in.ref == user_ref else None
+
+
+def find_live(connection: Connection, session_ids: Collection[int], now: datetime) -> set[int]:
+    """Find which of these sessions are live, in the caller's transaction, and have their use stored soon.
+
+    Whether their accounts are active is for the caller to know.
+    """
+    values = {"ids": list(session_ids), **live_values(current_settings(), now)}
+    rows = connection.execute(_LIVE_USES, values).all()
+    for session_id, last_seen_at in rows:
+        _touch_if_stale(session_id, last_seen_at, now)
+    return {session_id for session_id, _ in rows}
+
+
+def _touch_if_stale(session_id: int, last_seen_at: datetime, now: datetime) -> None:
+    """Have the last use of a session stored soon, if the stored one is some time ago."""
+    # abs(): if the clock was set back, a last use in the future would keep the session alive for too long.
+    if abs((now - last_seen_at).total_seconds()) >= min(_LONGEST_TOUCH, current_settings().session_idle / 10):
+        toucher: PerProcess[LastUsedWriter] = app_state()[_TOUCHER]
+        toucher().touch(session_id)
+
+
 def _load(key: SessionKey, since: float) -> SignedIn | None:
     sessions = current_cache()
     is_cached, signed_in = sessions.get(key.name, since)
     if is_cached:
         return signed_in
-    reading = sessions.reading()
+    reading, now = sessions.reading(), utc_now()
     with db.read() as session:
-        row = find_session(session, key, current_settings(), utc_now())
+        row = find_session(session, key, current_settings(), now)
     signed_in = row.signed_in if row is not None else None
     sessions.put(key.name, signed_in, reading)
-    if row is not None and row.is_stale:
-        toucher: PerProcess[LastUsedWriter] = app_state()[_TOUCHER]
-        toucher().touch(row.signed_in.session_id)
+    if row is not None:
+        _touch_if_stale(row.signed_in.session_id, row.last_seen_at, now)
     return signed_in
 
 
@@ -137,10 +162,10 @@ class SessionKey(NamedTuple):
 
 
 class LiveSession(NamedTuple):
-    """A live session; ``is_stale`` when its last use should be stored again."""
+    """A live session, and its last use as stored."""
 
     signed_in: SignedIn
-    is_stale: bool
+    last_seen_at: datetime
 
 
 def hash_token(token: str) -> str:
@@ -167,6 +192,9 @@ LIVE: Final = _make_conditions(bindparam("live_now"), bindparam("live_created"),
 
 Both the expiry that was set at sign-in and the settings of today count.
 """
+
+
+_LIVE_USES = select(SignIn.id, SignIn.last_seen_at).where(SignIn.id.in_(bindparam("ids", expanding=True)), *LIVE)
 
 
 def live_values(settings: Settings, now: datetime) -> dict[str, datetime]:
@@ -209,9 +237,7 @@ def find_session(session: Session, key: SessionKey, settings: Settings, now: dat
         session_id=session_id, session_ref=session_ref, token=key.token,
         premium=member_has_premium(session, user_id, now),
     )  # fmt: skip
-    # abs(): if the clock was set back, a last use in the future would keep the session alive for too long.
-    stale = abs((now - last_seen_at).total_seconds()) >= min(_LONGEST_TOUCH, settings.session_idle / 10)
-    return LiveSession(signed_in, stale)
+    return LiveSession(signed_in, last_seen_at)
 
 
 # -- many sessions --------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,16 +16,19 @@ from flask import Flask
 from church.extensions import db
 from church.live import frame_budget, member_limits, message_handlers
 from church.live.hub import Hub, hub_of
-from church.models import User
+from church.models import Grant, SignIn, User
+from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import chat, sessions
 from church.services.audit import Actor
 from church.services.chat import posting_limits
+from church.services.sessions.cache import current_cache
 from tests.support.accounts_fixture import change_user
 from tests.support.helpers import captured_log, grows
 from tests.support.live_fixture import token_of
 from tests.support.live_stubs import StubClient, run_until
 from tests.support.people import add_user, sign_in
+from tests.support.services_fixture import wait_until
 
 ROOM = "public"
 
@@ -166,6 +171,83 @@ def test_message_after_the_token_expired_closes_with_4401(hub: Hub, client: Any)
     say(hub, client, {"type": "chat", "room": ROOM, "message": "late", "client_id": "a-1"})
     assert client.closed == [(4401, "signed_out")]
     assert chat.list_newest_changes()[ROOM] == 0
+
+
+def hello(room: str = ROOM) -> dict[str, Any]:
+    return {"type": "chat", "room": room, "message": "hello", "client_id": "a-1"}
+
+
+def test_chat_of_a_session_that_ended_elsewhere_stores_nothing_and_closes_with_4401(hub: Hub, client: Any) -> None:
+    with db.write() as session:
+        session.delete(session.get_one(SignIn, client.signed_in.session_id))
+    current_cache().clear()  # as on another host a moment later
+    assert error_of(say(hub, client, hello())) == "unauthenticated"
+    assert client.closed == [(4401, "signed_out")]
+    assert chat.list_newest_changes()[ROOM] == 0
+
+
+def test_chat_of_a_session_that_ended_here_closes_with_4401(hub: Hub, client: Any) -> None:
+    with db.write() as session:
+        sessions.end(session, client.signed_in.session_id)
+    assert error_of(say(hub, client, hello())) == "unauthenticated"
+    assert client.closed == [(4401, "signed_out")]
+
+
+def test_chat_reads_the_session_in_the_transaction_that_stores(
+    hub: Hub, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat.load_open_room(client.signed_in, ROOM)
+    current_cache().clear()
+    monkeypatch.setattr(db, "read", lambda: pytest.fail("another transaction was opened"))
+    assert say(hub, client, hello())[0]["type"] == "chat"
+
+
+@pytest.mark.parametrize(("room", "facts"), [("premium", {"premium": True}), ("admins", {"role": "admin"})])
+def test_chat_with_access_that_ended_since_the_member_was_looked_up_is_refused(
+    hub: Hub, client: Any, room: str, facts: dict[str, Any]
+) -> None:
+    client.signed_in = replace(client.signed_in, **facts)
+    current_cache().clear()
+    assert error_of(say(hub, client, hello(room))) == "forbidden"
+    assert chat.list_newest_changes()[room] == 0
+
+
+def test_chat_with_access_that_began_since_the_member_was_looked_up_is_stored(hub: Hub, client: Any, ada: User) -> None:
+    with db.write() as session:
+        now = utc_now()
+        session.add(Grant(user_id=ada.id, reason="press", until=now + timedelta(days=1), created_at=now))
+    current_cache().clear()
+    assert say(hub, client, hello("premium"))[0]["type"] == "chat"
+
+
+def test_chat_of_a_member_who_is_no_longer_confirmed_is_refused(hub: Hub, client: Any, ada: User) -> None:
+    change_user(ada.id, verified_at=None)
+    current_cache().clear()
+    assert error_of(say(hub, client, hello())) == "forbidden"
+
+
+def test_chat_stores_the_last_use_of_its_session(hub: Hub, client: Any) -> None:
+    long_ago = utc_now() - timedelta(hours=2)
+    with db.write() as session:
+        session.get_one(SignIn, client.signed_in.session_id).last_seen_at = long_ago
+    current_cache().clear()
+    say(hub, client, hello())
+
+    def last_use() -> datetime:
+        with db.read() as session:
+            return session.get_one(SignIn, client.signed_in.session_id).last_seen_at
+
+    wait_until(lambda: last_use() > long_ago, "the use is stored")
+
+
+def test_chat_over_the_limit_looks_at_the_session_first(hub: Hub, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(hub, client, hello())
+    with db.write() as session:
+        session.delete(session.get_one(SignIn, client.signed_in.session_id))
+    current_cache().clear()
+    monkeypatch.setattr(posting_limits, "_limiter", [lambda *_: 30])
+    assert error_of(say(hub, client, hello())) == "unauthenticated"  # not the message that it repeats
+    assert client.closed == [(4401, "signed_out")]
 
 
 # -- rooms ----------------------------------------------------------------------------------------------------------

@@ -200,6 +200,52 @@ def test_call_after_the_server_closed_the_connection_connects_again():
         assert len(server.clients) == 2
 
 
+def test_publish_has_a_connection_of_its_own_and_opens_another_after_the_server_closed_it():
+    def once(server, client):
+        if client.recv(4096):
+            client.sendall(b":3\r\n")
+            client.close()
+
+    with serving(once) as server:
+        client = server.redis()
+        assert client.publish("room", "hello") == 3
+        assert client.connection_pool._available_connections == []
+        own = client._publisher
+        wait_until(lambda: select.select([own._sock.fileno()], [], [], 0)[0], "the close has arrived")
+        assert client.publish("room", "hello") == 3
+        assert len(server.clients) == 2
+
+
+def test_publish_while_another_publishes_does_not_wait_for_it():
+    with serving(answers) as server:
+        client = server.redis()
+        with client._publishing:
+            assert ends(lambda: client.publish("room", "hello")) == b"OK"
+        assert len(client.connection_pool._available_connections) == 1
+
+
+def test_publish_to_a_server_that_never_answers_ends_and_rests():
+    with serving(says_nothing) as server:
+        client = server.redis(budget=SHORT)
+        assert isinstance(ends(lambda: client.publish("room", "hello")), StoreDownError)
+        assert client.circuit.down
+        assert client._publisher._sock is None
+
+
+def test_publish_that_the_server_refuses_leaves_the_store_up():
+    def refuses(server, client):
+        while client.recv(4096):
+            client.sendall(b"-NOPERM no\r\n")
+
+    with serving(refuses) as server:
+        client = server.redis()
+        for _ in range(2):
+            with pytest.raises(ResponseError):
+                client.publish("room", "hello")
+        assert not client.circuit.down
+        assert len(server.clients) == 1
+
+
 def test_call_with_a_hung_name_server_ends_and_its_late_answer_is_used(monkeypatch):
     with serving(answers) as server:
         released = threading.Event()
