@@ -25,6 +25,7 @@ from church.web import (
     maintenance,
     rate_limits,
     route_access,
+    times,
 )
 from church.web.proxies import TrustedProxies
 from church.web.site import Site
@@ -51,6 +52,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     compression.init_app(app)
     assets.init_app(app)
     kept_pages.init_app(app)
+    times.init_app(app)
     app.jinja_env.globals["brand"] = brand_service.init_app(app)
     church_live.init_app(app)
     for blueprint in (status.bp, brand.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, dora.bp):

@@ -2,7 +2,8 @@
 
 A page that shows an article is the same for all members who may read it, except for the visitor's name and the token
 of a form. It is rendered once, with marks in their places, and cut at the marks; each visitor gets the pieces with
-their own values between them. The pieces are compressed once, too: gzip allows to join them, brotli does not.
+their own values between them. The pieces are compressed once, too: gzip allows to join them, brotli does not. A page
+about the visitor has more such values, which its view calls ``own``.
 
 Nothing leaks from one visitor to another, by construction. A page is kept by everything that its template is given:
 the text that this visitor may read, their kind, the address, and the version of the static files. A visitor who may
@@ -19,7 +20,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app, g, make_response, render_template, request, session
@@ -37,13 +38,15 @@ _EXTENSION = "kept_pages"
 _MOST_BYTES = 8 * 1024 * 1024  # of all that is kept in a worker
 _MOST_BYTES_OF_ONE = 256 * 1024
 _SECRET = secrets.token_hex(16)  # no text of the site can have it
-_HOLE = re.compile(rf"{_SECRET}-([a-z]+)-")
+_HOLE = re.compile(rf"{_SECRET}-([a-z_]+)-")
 _NAME, _TOKEN = f"{_SECRET}-name-", f"{_SECRET}-token-"
+_LONGEST_BLOCK = 0xFFFF  # bytes of a block of deflate that is not compressed
 _SMALL_PRINT = ("/pages/terms", "/pages/privacy")  # which the footer links where they exist
 _SETTINGS = ("site_name", "site_url", "payments_enabled", "brand")
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _GZIP_END = b"\x03\x00"  # an empty last block
 _RENDERING = "keeps_page"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ def _deflate(piece: bytes) -> bytes:
 
 
 def _store(value: bytes) -> bytes:
-    """A block of deflate that is not compressed (RFC 1951, 3.2.4)."""
+    """Blocks of deflate that are not compressed (RFC 1951, 3.2.4)."""
+    if len(value) > _LONGEST_BLOCK:
+        return _store(value[:_LONGEST_BLOCK]) + _store(value[_LONGEST_BLOCK:])
     return struct.pack("<BHH", 0, len(value), len(value) ^ 0xFFFF) + value
 
 
@@ -131,18 +136,20 @@ class KeptPages:
 # -- whole pages ------------------------------------------------------------------------------------------------------
 
 
-def answer_page(template: str, **context: Hashable) -> Response:
+def answer_page(template: str, own: Mapping[str, str] = _NOTHING, **context: Hashable) -> Response:
     """Answer with a page that is the same for all visitors of a kind who are given the same ``context``.
 
     The template may use the context, ``viewer``, ``request.path``, ``csrf_token()`` and the globals that stay as they
-    are while the process runs, and nothing else of the request.
+    are while the process runs, and nothing else of the request. The visitor's ``own`` values, named by small letters,
+    it can show, but not ask for: while it is rendered, each is a mark.
     """
     if _has_messages():
-        return make_response(render_template(template, **context))
+        return make_response(render_template(template, **own, **context))
     viewer = identity.viewer()
-    key = (template, request.path, _kind_of(viewer), _find_look(), tuple(context.items()))
-    page = _pages().find(key, lambda: _render_marked(template, _kind_of(viewer), context))
-    values = _values_for(page.holes, name=_name_of(viewer))
+    kind = _kind_of(viewer)
+    key = (template, request.path, kind, _find_look(), tuple(own), tuple(context.items()))
+    page = _pages().find(key, lambda: _render_marked(template, kind, _marks_of(own) | context))
+    values = _values_for(page.holes, name=_name_of(viewer), **own)
     body = page.fill(values)
     if not page.holes or len(body) < MIN_BYTES:
         return make_response(body)
@@ -169,6 +176,10 @@ def _render(template: str, context: dict[str, Any]) -> str:
     finally:
         if not nested:
             g.pop(_RENDERING, None)
+
+
+def _marks_of(own: Mapping[str, str]) -> dict[str, Any]:
+    return {name: f"{_SECRET}-{name}-" for name in own}
 
 
 def _kind_of(viewer: SignedIn | Kind | None) -> Kind | None:
@@ -213,13 +224,13 @@ def _layout_part(template: str, viewer: SignedIn | Kind | None, here: str) -> Ma
     return _fill_part(part, name=_name_of(viewer))
 
 
-def _kept_part(template: str, **own: str) -> Markup:
-    """Render a part of a page that is the same for all except the visitor's ``own`` values, named by small letters.
+def render_part(template: str, own: Mapping[str, str], **context: Hashable) -> Markup:
+    """Render a part of a page that is the same for all who are given the same ``context``, except their ``own`` values.
 
-    The template can show them, but not ask for them: while it is rendered, each is a mark.
+    The template is given nothing else. For ``own`` see ``answer_page``.
     """
-    marks = {name: f"{_SECRET}-{name}-" for name in own}
-    part = _pages().find((template, *own, _find_settings()), lambda: _render(template, marks))
+    key = (template, _find_settings(), tuple(own), tuple(context.items()))
+    part = _pages().find(key, lambda: _render(template, _marks_of(own) | context))
     return _fill_part(part, **own)
 
 
@@ -238,6 +249,6 @@ def _pages() -> KeptPages:
 
 
 def init_app(app: Flask) -> None:
-    """Offer ``layout_part``, ``kept_part`` and ``csrf_token`` to the templates."""
+    """Offer ``layout_part`` and ``csrf_token`` to the templates."""
     app.extensions[_EXTENSION] = KeptPages()
-    app.jinja_env.globals.update(layout_part=_layout_part, kept_part=_kept_part, csrf_token=_make_token)
+    app.jinja_env.globals.update(layout_part=_layout_part, csrf_token=_make_token)

@@ -30,6 +30,7 @@ from church.services.billing.plans import INTERVALS, list_plans
 from church.services.billing.portal import open_portal, payment_origins
 from church.services.billing.presenters import (
     GrantState,
+    MembershipStatus,
     count_grants,
     list_grants,
     list_invoices,
@@ -60,6 +61,7 @@ __all__ = [
     "LARGEST_EVENT",
     "GrantState",
     "MemberAlreadyError",
+    "MembershipStatus",
     "Outcome",
     "PaidAlreadyError",
     "PaymentFacts",
