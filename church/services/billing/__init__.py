@@ -43,6 +43,7 @@ from church.services.billing.scrape_counts import (
     sum_refunds_by_currency,
 )
 from church.services.billing.stripe import event_store  # noqa: F401 - registers its job
+from church.services.billing.stripe.client import load_sdk
 from church.services.billing.stripe.event_types import LARGEST_PAYLOAD as LARGEST_EVENT
 from church.services.billing.stripe.products_and_prices import sync_catalogue
 from church.services.billing.stripe.reconcile import reconcile_with_stripe, replay_failed
@@ -93,6 +94,7 @@ __all__ = [
     "list_subscriptions",
     "list_totals",
     "list_unmatched",
+    "load_sdk",
     "make_offer",
     "open_portal",
     "payment_origins",

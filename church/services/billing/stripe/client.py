@@ -1,12 +1,13 @@
 """Call Stripe through its SDK, within a time limit: returns plain dicts, raises two kinds of errors.
 
-The API's version is the SDK's own, so both change together with the pinned package. The SDK takes a third of a second
-to load, so it is imported by the first gateway of a process: a process that never calls Stripe does without.
+The API's version is the SDK's own, so both change together with the pinned package. It is imported by the first
+gateway of a process, or before the fork on a site that takes payments.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
@@ -28,6 +29,8 @@ log = logging.getLogger("church.stripe")
 
 StripeObject = dict[str, Any]
 
+_UNUSED_CLIENTS = ("requests", "pycurl", "httpx", "aiohttp")
+
 _BAD_KEY = frozenset({401, 403})
 BUDGET = 5.0  # seconds for one call, including its retry
 _REPEATABLE = 1.0  # seconds that must be left for a retry; the SDK pauses for half a second before it
@@ -42,6 +45,17 @@ class Gateway(Protocol):
         Raises StripeDownError and StripeRefusedError.
         """
         ...
+
+
+def load_sdk() -> None:
+    """Import the SDK without the HTTP clients that it looks for: ours is another, and they are most of its memory."""
+    hidden = [name for name in _UNUSED_CLIENTS if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not to be imported
+    try:
+        from stripe import StripeClient  # noqa: F401, PLC0415 - see above; the SDK loads its parts by their names
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _make_http_client() -> stripe.HTTPClient:
@@ -80,6 +94,7 @@ class StripeGateway:
     """Calls Stripe with its SDK, at ``base`` or Stripe's own address."""
 
     def __init__(self, api_key: str, base: str | None = None, circuit: StripeCircuit | None = None) -> None:
+        load_sdk()
         import stripe  # noqa: PLC0415 - see above
 
         self._circuit = circuit or StripeCircuit()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -98,6 +101,16 @@ def test_call_returns_a_plain_dict_in_the_pinned_version() -> None:
     assert headers["stripe-version"] == stripe.api_version == "2026-10-28.endive"
     assert headers["authorization"] == "Bearer sk_test_1"
     assert _count("success") == before + 1
+
+
+def test_sdk_is_loaded_without_the_http_clients_of_others() -> None:
+    script = (
+        "import sys; from church.services import billing; billing.load_sdk(); "
+        "print(*(name in sys.modules for name in ('stripe', 'requests', 'httpx', 'urllib3'))); import requests"
+    )
+    root = Path(__file__).resolve().parents[5]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True, env={})
+    assert done.stdout == "True False False False\n"
 
 
 def test_call_with_a_key_sends_it() -> None:
