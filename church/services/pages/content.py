@@ -58,6 +58,7 @@ _INDEX_EVERY = timedelta(minutes=5)
 _INDEX_AGAIN = timedelta(seconds=10)  # while another thread or process of the host indexes
 _RECENT = 6
 _FEED_ENTRIES = 20
+_FIRST_SECONDS = 0.5  # of reading a new folder before the site answers
 _MOST_TRIES = 3  # of reading a file that changes meanwhile
 
 
@@ -128,6 +129,7 @@ class Pages:
     def resting(self) -> Iterator[None]:
         """Answer by the rows as they are, look at no folder, and leave no file open: in a process before it forks."""
         self.shelf.is_resting = True
+        self.shelf.prepare(_FIRST_SECONDS)
         try:
             yield
         finally:

@@ -243,6 +243,18 @@ class Shelf:
         if self.look(Update.look_at_all, wait=True):
             self.report_change()
 
+    def prepare(self, most_seconds: float) -> None:
+        """Read a folder that has no rows yet, for so long at most: whoever looks next goes on from there."""
+        if self._load().is_complete:
+            return
+        with self.rows.lock() as is_ours:
+            if is_ours:
+                load_parser()
+                rows = self.rows.apart()
+                Update(rows, self.root, self.drafts, self.now, self._tell, most_seconds=most_seconds).look_at_all()
+                if rows is not self.rows:
+                    rows.forget()
+
     def _update(
         self, look: Look, on_folder: Callable[[str, str], None] | None, wait: bool
     ) -> tuple[bool, list[tuple[FileProblem, FileVersion]] | None]:

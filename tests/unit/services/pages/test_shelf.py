@@ -164,6 +164,28 @@ def test_shelf_that_starts_reads_no_file(content: Path, clock: Clock, monkeypatc
     assert slugs(shared(content, clock).current()) == ["page"]
 
 
+def test_folder_without_rows_is_read_by_the_process_that_starts_the_others(content: Path, clock: Clock) -> None:
+    write_page(content, "one")
+    shelf = shared(content, clock)
+    shelf.is_resting = True
+    shelf.prepare(60)
+    assert slugs(shelf.current()) == ["one"]
+    write_page(content, "two")
+    shelf.prepare(60)
+    assert slugs(shelf.current()) == ["one"]  # the processes that serve it see to changes
+
+
+def test_large_folder_without_rows_is_read_for_so_long_at_most(content: Path, clock: Clock) -> None:
+    for number in range(450):
+        write_page(content, f"page-{number:03}")
+    shelf = shared(content, clock)
+    shelf.is_resting = True
+    shelf.prepare(0)
+    assert 0 < len(slugs(shelf.current())) < 450
+    other = shared(content, clock)
+    assert len(slugs(other.current())) == 450
+
+
 def test_shelf_with_damaged_rows_makes_them_anew(content: Path, clock: Clock) -> None:
     write_page(content, "page")
     assert slugs(shared(content, clock).current()) == ["page"]
