@@ -32,6 +32,7 @@ from church.jobs import queue, schedules
 from church.jobs.queue import Lease
 from church.jobs.registry import find_handler, heavy_kinds, registered_kinds
 from church.jobs.work_signal import WorkSignal, woken_by
+from church.lib.memory import give_back_free_memory
 
 log = logging.getLogger("church.jobs")
 T = TypeVar("T")
@@ -132,13 +133,18 @@ class _JobWorker:
     # -- running jobs -------------------------------------------------------------------------------------------------
 
     def _work(self, accepted: Collection[str]) -> None:
+        has_worked = False
         while not self.stop.is_set():
             seen = self.work_signal.count
             lease = self._retry_until(lambda: self._take(accepted), self.stop)
             if lease is None:
+                if has_worked:
+                    give_back_free_memory()
+                    has_worked = False
                 if not self.stop.is_set():
                     self.work_signal.wait(seen)
                 continue
+            has_worked = True
             try:
                 self._run_job(lease)
             finally:

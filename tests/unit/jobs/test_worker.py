@@ -64,6 +64,14 @@ def test_job_that_returns_is_done(app: Flask, monkeypatch: pytest.MonkeyPatch) -
     assert [event for event in events if event] == ["jobs.started", "job.done", "jobs.stopped"]
 
 
+def test_memory_of_jobs_is_given_back_when_no_other_is_due(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(worker, "give_back_free_memory", lambda: ran.append("gave back"))
+    with working(app, monkeypatch, lambda _payload: ran.append("job")):
+        wait_until(lambda: "gave back" in ran, "the memory is given back")
+    assert ran == ["job", "gave back"]
+
+
 def test_job_that_raises_is_dead_after_its_last_attempt_with_the_reason(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,15 @@
+"""The memory of this process."""
+
+from __future__ import annotations
+
+import ctypes
+
+
+def give_back_free_memory() -> None:
+    """Return freed memory to the system: the C library of Linux keeps what lies between blocks that are in use.
+
+    Takes a few milliseconds. Where the library has no such function, this does nothing.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
