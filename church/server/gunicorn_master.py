@@ -27,6 +27,7 @@ from gunicorn.app import base
 from gunicorn.arbiter import Arbiter
 
 from church.config import ConfigError, load_settings
+from church.lib.memory import give_back_free_memory
 from church.lib.processes import describe_exit
 from church.server import early_names
 from church.server.forked_process import ForkedProcess
@@ -132,14 +133,17 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """Import and rehearse the site, without starting anything, and keep it out of garbage collections."""
         gc.disable()
         from church import create_app, telemetry  # noqa: PLC0415 - the master listens before it imports the site
-        from church.server.rehearsal import rehearse  # noqa: PLC0415
+        from church.server.rehearsal import load_what_comes_later, rehearse  # noqa: PLC0415
 
+        settings = load_settings()
         if telemetry.is_tracing():
-            create_app(load_settings().model_copy(update={"telemetry": False}))  # to import it
+            create_app(settings.model_copy(update={"telemetry": False}))  # to import it
         else:
             rehearse(self.app.wsgi())
         telemetry.compile_threat_patterns()
+        load_what_comes_later(settings)
         early_names.note()
+        give_back_free_memory()
         gc.freeze()  # without a collection, which would spread what it frees over the memory that is shared
         gc.enable()
 

@@ -150,7 +150,6 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         telemetry.expect_failures(self.wsgi)
         self._find_reply = Door(self.wsgi, settings).find
         self.wsgi = settle_bodies(answer_cache.collect_drafts(self.wsgi))
-        gc.collect()
         gc.freeze()  # loaded modules stay: collecting them again would stop all requests for 50 ms
         gc.enable()
 

@@ -17,8 +17,9 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from church import telemetry
+from church.config import Settings
 from church.extensions import db, store
-from church.services import pages
+from church.services import billing, pages
 from church.web import maintenance, rate_limits
 
 _PATHS = (
@@ -45,6 +46,12 @@ def _passing_state(app: Flask) -> Iterator[None]:
         app.extensions.clear()
         app.extensions.update(before)
         pages.init_app(app)
+
+
+def load_what_comes_later(settings: Settings) -> None:
+    """Import what no page of the rehearsal needs, and every process will."""
+    if settings.payments:
+        billing.load_sdk()
 
 
 def _rehearse(app: Flask) -> None:

@@ -136,7 +136,7 @@ class KeptPages:
 # -- whole pages ------------------------------------------------------------------------------------------------------
 
 
-def answer_page(template: str, own: Mapping[str, str] = _NOTHING, **context: Hashable) -> Response:
+def answer_page(template: str, own: Mapping[str, str] = _NOTHING, /, **context: Hashable) -> Response:
     """Answer with a page that is the same for all visitors of a kind who are given the same ``context``.
 
     The template may use the context, ``viewer``, ``request.path``, ``csrf_token()`` and the globals that stay as they

@@ -86,14 +86,14 @@ def test_worker_is_forked_with_signals_held_until_it_handles_them(master: Any, m
 
 
 def test_work_is_forked_with_signals_held_until_it_handles_them(master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[set[int]] = []
+    seen: list[set[Any]] = []
     monkeypatch.setattr(gunicorn_master.signal, "signal", lambda *_: seen.append(held()))
-    monkeypatch.setattr(gunicorn_master, "run_work", lambda _load, _settings: seen.append(held()))
-    master.app = SimpleNamespace(wsgi=None, callable=None)
+    monkeypatch.setattr(gunicorn_master, "run_work", lambda _load, settings: seen.append(held() | {settings}))
+    master.app = SimpleNamespace(wsgi=None, callable=SimpleNamespace(config={"CHURCH": "settings of the app"}))
     master.log = SimpleNamespace(info=lambda *_args, **_options: None)
     master._work = SimpleNamespace(due=0.0, pid=1, reap=lambda: None, start=master._run_work)
     master._mind_work()
-    assert seen == [gunicorn_master._SIGNALS] * len(gunicorn_master._SIGNALS) + [set()]
+    assert seen == [gunicorn_master._SIGNALS] * len(gunicorn_master._SIGNALS) + [{"settings of the app"}]
     assert held() == set()
 
 
