@@ -34,7 +34,14 @@ from church.services.pages.file_check import FileCheck, load_page
 from church.services.pages.folder import FileProblem
 from church.services.pages.front_matter import PageFacts, compose_letters
 from church.services.pages.library import Library, MonthCount, TagCount
-from church.services.pages.page_reports import FolderReport, PageReport, PageReports, check_pages, read_known
+from church.services.pages.page_reports import (
+    FolderReport,
+    PageReport,
+    PageReports,
+    check_pages,
+    list_changed_pictures,
+    read_known,
+)
 from church.services.pages.pictures.files import OpenPicture, PictureError, PictureFolder, PictureVersion, is_valid_path
 from church.services.pages.pictures.placed import make_addresses_absolute
 from church.services.pages.pictures.use import PictureUse, PictureWatch
@@ -56,6 +63,7 @@ log = logging.getLogger("church.pages")
 _INDEX = "pages.index"
 _INDEX_EVERY = timedelta(minutes=5)
 _INDEX_AGAIN = timedelta(seconds=10)  # while another thread or process of the host indexes
+_COMPARE_EVERY = 3600.0  # seconds; rows may change by other ways: another host, or a database that was restored
 _RECENT = 6
 _FEED_ENTRIES = 20
 _FIRST_SECONDS = 0.5  # of reading a new folder before the site answers
@@ -96,6 +104,8 @@ class Pages:
     ) -> None:
         self.shelf = Shelf(content, drafts=drafts, clock=clock, now=now, instance=instance, on_change=on_change)
         self._now = now
+        self._clock = clock
+        self._indexed: tuple[int, float] | None = None  # the version that all rows were compared with, and when
         self._pictures = PictureFolder(content)
         self._reports = PageReports(self.shelf.rows)
         self._files = FileCheck(self.shelf, clock)
@@ -346,15 +356,25 @@ class Pages:
         at = self.library().next_opening()
         return Opening(at, max(at - self._now(), timedelta(0))) if at is not None else None
 
-    def reindex(self, db: Database) -> int:
+    def reindex(self, db: Database, *, if_changed: bool = False) -> int:
         """Update the search index, and what authors should know: renders the pages that changed.
 
-        Returns how many rows changed. Raises DatabaseDownError.
+        Compares all rows; with ``if_changed`` only where pages or pictures changed, or an hour after this process did
+        it. Returns how many rows changed. Raises DatabaseDownError.
         """
-        library = self.library()
+        library, now = self.library(), self._clock()
         self._watch.forget()
-        index = SearchIndex(db, library, self._render_unkept, self._watch.is_version)
-        return index.update()
+        if if_changed and self._is_indexed(library, now):
+            return 0
+        changed = SearchIndex(db, library, self._render_unkept, self._watch.is_version).update()
+        self._indexed = library.version, now
+        return changed
+
+    def _is_indexed(self, library: Library, now: float) -> bool:
+        """Whether nothing changed since this process compared all rows, less than an hour ago."""
+        if self._indexed is None or self._indexed[0] != library.version or now - self._indexed[1] >= _COMPARE_EVERY:
+            return False
+        return not list_changed_pictures(library.rows, self._watch.is_version)
 
     def _render_unkept(self, page: PageFacts) -> Rendered:
         load_renderer()
@@ -447,7 +467,7 @@ def index_pages(_payload: dict[str, Any]) -> None:
             with db.write() as session:
                 jobs.enqueue(session, _INDEX, unique_key=f"{_INDEX} later", delay=_INDEX_AGAIN)
             return
-        pages.reindex(db)
+        pages.reindex(db, if_changed=True)
     opening = pages.next_opening()
     if opening is not None and opening.wait <= _INDEX_EVERY:
         with db.write() as session:

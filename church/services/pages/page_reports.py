@@ -114,13 +114,21 @@ def list_unrendered(rows: PageRows, is_current: Callable[[str, tuple[int, int] |
             _FAILED,
         )
     }
-    for path, mtime_ns, size in rows.read("SELECT DISTINCT path, mtime_ns, size FROM pictures"):
-        if not is_current(path, None if mtime_ns is None else (mtime_ns, size)):
-            found = rows.read(
-                "SELECT place FROM pictures JOIN files ON files.id = pictures.file WHERE pictures.path = ?", path
-            )
-            stale |= {path_at(place) for (place,) in found}
+    for path in list_changed_pictures(rows, is_current):
+        found = rows.read(
+            "SELECT place FROM pictures JOIN files ON files.id = pictures.file WHERE pictures.path = ?", path
+        )
+        stale |= {path_at(place) for (place,) in found}
     return stale
+
+
+def list_changed_pictures(rows: PageRows, is_current: Callable[[str, tuple[int, int] | None], bool]) -> set[str]:
+    """List the paths of pictures that are not as they were when a page that shows them was rendered."""
+    return {
+        path
+        for path, mtime_ns, size in rows.read("SELECT DISTINCT path, mtime_ns, size FROM pictures")
+        if not is_current(path, None if mtime_ns is None else (mtime_ns, size))
+    }
 
 
 def list_failed(rows: PageRows) -> set[str]:

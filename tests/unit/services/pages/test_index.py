@@ -124,6 +124,34 @@ def test_index_that_was_lost_is_made_again(site: Indexed) -> None:
     assert site.render_by_index() == ["club.md", "gold.md", "guide/first.md", "open.md"]
 
 
+def test_index_if_changed_compares_all_rows_only_after_a_change_an_hour_or_a_start(site: Indexed) -> None:
+    def lose_and_count() -> int:
+        with db.write() as session:
+            session.execute(PageText.__table__.delete())  # type: ignore[attr-defined]
+        return site.pages.reindex(db, if_changed=True)
+
+    assert site.pages.reindex(db, if_changed=True) > 0
+    assert lose_and_count() == 0
+    write_page(site.content, "open", "Chestnut words.")
+    assert lose_and_count() > 0
+    site.now += 3600
+    assert lose_and_count() > 0
+    assert lose_and_count() == 0
+    site.pages = site.open()
+    assert lose_and_count() > 0
+
+
+def test_index_if_changed_renders_pages_whose_picture_was_replaced_in_place(site: Indexed) -> None:
+    (site.content / "cat.png").write_bytes(make_png(2, 2))
+    write_page(site.content, "open", "Words. ![A cat](cat.png)")
+    site.pages.reindex(db, if_changed=True)
+    site.pages.reindex(db, if_changed=True)
+    site.render_by_index()
+    (site.content / "cat.png").write_bytes(make_png(3, 3))
+    site.pages.reindex(db, if_changed=True)
+    assert site._rendered == ["open.md"]
+
+
 def test_index_cut_off_goes_on_and_announces_no_page_as_new(site: Indexed, monkeypatch: pytest.MonkeyPatch) -> None:
     announced: list[str] = []
     monkeypatch.setattr(live_broadcast, "notify_new_pages", lambda _, titles: announced.extend(titles))
