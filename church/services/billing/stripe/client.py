@@ -172,11 +172,17 @@ def gateway() -> Gateway:
 
 
 def list_all(stripe_: Gateway, method: str, **params: Any) -> Iterator[StripeObject]:
-    """Yield each object of a list call, over all pages of a hundred."""
+    """Yield each object of a list call."""
+    for page in list_pages(stripe_, method, **params):
+        yield from page
+
+
+def list_pages(stripe_: Gateway, method: str, **params: Any) -> Iterator[list[StripeObject]]:
+    """Yield the objects of a list call in pages of a hundred."""
     after: StripeObject = {}
     while True:
         page = stripe_.call(method, **{"limit": 100, **params, **after})
-        yield from page["data"]
+        yield page["data"]
         if not page.get("has_more") or not page["data"]:
             return
         after = {"starting_after": page["data"][-1]["id"]}

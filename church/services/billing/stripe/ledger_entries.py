@@ -23,6 +23,8 @@ Entry = dict[str, Any]
 
 WHOLE_INVOICE = "invoice:"
 """Prefix of ``source_id`` for a payment booked from its invoice as a whole."""
+REFUND = "refund:"
+"""Prefix of ``source_id`` for a refund."""
 REFUND_FAILED = "refund_failed:"
 """Prefix of ``source_id`` for an entry that takes a refund back; booked only if the refund itself is."""
 FAILED_REFUNDS = frozenset({"failed", "canceled"})
@@ -59,7 +61,7 @@ def _has_no_refund(session: Session, entry: Entry) -> bool:
     """Whether it takes back a refund that is not booked, because it was cancelled before its money moved."""
     if entry["kind"] != EntryKind.REFUND_FAILED.value:
         return False
-    refund = f"refund:{entry['source_id'].removeprefix(REFUND_FAILED)}"
+    refund = REFUND + entry["source_id"].removeprefix(REFUND_FAILED)
     return session.scalars(_BOOKED, {"source": refund}).first() is None
 
 
@@ -77,7 +79,7 @@ def _entries(facts: Facts) -> Iterator[Entry]:
     for refund in facts.refunds:
         moved_back = refund.get("status") in FAILED_REFUNDS and refund.get("failure_balance_transaction")
         if refund.get("status") == "succeeded" or moved_back:
-            yield _refund_entry(facts, refund, EntryKind.REFUND, f"refund:{refund['id']}")
+            yield _refund_entry(facts, refund, EntryKind.REFUND, f"{REFUND}{refund['id']}")
         if refund.get("status") in FAILED_REFUNDS:
             yield _refund_entry(facts, refund, EntryKind.REFUND_FAILED, f"{REFUND_FAILED}{refund['id']}")
     for dispute in facts.disputes:
@@ -113,14 +115,17 @@ def _invoice_entry(stripe_id: str, invoice: StripeObject) -> Entry:
 def _dispute_entries(facts: Facts, dispute: StripeObject) -> Iterator[Entry]:
     """Yield what a dispute withdrew, and what it reinstated."""
     moved = [movement for movement in dispute.get("balance_transactions") or [] if isinstance(movement, dict)]
-    for kind, what, sign in (
-        (EntryKind.DISPUTE, "withdrawn", -1),
-        (EntryKind.DISPUTE_REVERSAL, "reinstated", 1),
-    ):
+    sources = list_dispute_sources(dispute["id"])
+    for kind, source, sign in zip((EntryKind.DISPUTE, EntryKind.DISPUTE_REVERSAL), sources, (-1, 1), strict=True):
         movement = next((movement for movement in moved if (movement.get("amount") or 0) * sign > 0), None)
         if movement is not None:
             at = {**dispute, "created": movement.get("created")}
-            yield _refund_entry(facts, at, kind, f"dispute:{dispute['id']}:{what}")
+            yield _refund_entry(facts, at, kind, source)
+
+
+def list_dispute_sources(stripe_id: str) -> tuple[str, str]:
+    """The ``source_id`` of what a dispute withdrew, and of what it reinstated."""
+    return f"dispute:{stripe_id}:withdrawn", f"dispute:{stripe_id}:reinstated"
 
 
 def _refund_entry(facts: Facts, obj: StripeObject, kind: EntryKind, source: str) -> Entry:

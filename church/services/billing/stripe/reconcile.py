@@ -6,7 +6,7 @@ Also replay failed events, end subscriptions that no longer exist at Stripe, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,10 +23,10 @@ from church.models.billing import ENDED_STATUSES, EventState
 from church.services.billing import account_data, emails, unmatched_payments
 from church.services.billing.errors import MissingObjectError, NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, products_and_prices, webhooks
-from church.services.billing.stripe.client import StripeObject, gateway, list_all
+from church.services.billing.stripe.client import StripeObject, gateway, list_pages
 from church.services.billing.stripe.fetch import Facts, Fetcher
 from church.services.billing.stripe.fetch_renewal import make_basis
-from church.services.billing.stripe.ledger_entries import FAILED_REFUNDS, REFUND_FAILED
+from church.services.billing.stripe.ledger_entries import FAILED_REFUNDS, REFUND, REFUND_FAILED, list_dispute_sources
 from church.services.billing.stripe.objects import invoice_values, subscription_values
 from church.services.billing.stripe.owners import UnmatchedPaymentError
 from church.services.billing.stripe.refresh_renewals import refresh_renewals
@@ -38,11 +38,14 @@ _MOST_REPLAYED = 500
 _OLD_AMOUNT = timedelta(hours=20)
 _MOST_AMOUNTS = 500
 """Of one night: what subscriptions pay is asked again, oldest answer first, because tax and credit change silently."""
-_SUBSCRIPTION_COLUMNS = (
-    "status", "stripe_price", "quantity", "current_period_end", "cancel_at", "ended_at", "trial_end",
-    "collection_paused", "resumes_at", "collection_method", "stripe_schedule", "latest_invoice",
-)  # fmt: skip
-_INVOICE_COLUMNS = ("status", "total", "amount_paid", "amount_remaining", "attempts", "paid_at")
+_COLUMNS: dict[Any, tuple[str, ...]] = {
+    Subscription: (
+        "status", "stripe_price", "quantity", "current_period_end", "cancel_at", "ended_at", "trial_end",
+        "collection_paused", "resumes_at", "collection_method", "stripe_schedule", "latest_invoice",
+    ),
+    Invoice: ("status", "total", "amount_paid", "amount_remaining", "attempts", "paid_at"),
+}  # fmt: skip
+"""The columns that are compared."""
 
 
 @dataclass
@@ -103,20 +106,24 @@ def _objects() -> Iterator[tuple[str, str, bool]]:
     """Yield kind and id of each object at Stripe or only stored here, and whether both sides agree."""
     with db.read() as session:
         since = {"gte": int((database_now(session) - LOOK_BACK).timestamp())}
-    seen = set()
-    for found in list_all(gateway(), "subscriptions.list", status="all"):
-        seen.add(found["id"])
-        yield "subscription", found["id"], _is_same_subscription(found)
-    for stripe_id in _list_open_except(seen):
+    seen = _SeenRows()
+    yield from _compare("subscription", seen.find_same, status="all")
+    for stripe_id in seen.list_other_open():
         yield "subscription", stripe_id, False
-    for found in list_all(gateway(), "invoices.list", created=since):
-        same = _is_same(Invoice, found, invoice_values(found), _INVOICE_COLUMNS)
-        yield "invoice", found["id"], same and (not found.get("amount_paid") or _is_booked(stripe_invoice=found["id"]))
-    for found in list_all(gateway(), "refunds.list", created=since):
-        yield "refund", found["id"], _is_refund_booked(found)
-    for found in list_all(gateway(), "disputes.list", created=since):
-        moved = len(found.get("balance_transactions") or [])
-        yield "dispute", found["id"], moved == _count_entries(f"dispute:{found['id']}:")
+    yield from _compare("invoice", _find_same_invoices, created=since)
+    yield from _compare("refund", _find_booked_refunds, created=since)
+    yield from _compare("dispute", _find_booked_disputes, created=since)
+
+
+def _compare(
+    kind: str, find_same: Callable[[Session, list[StripeObject]], set[str]], **params: Any
+) -> Iterator[tuple[str, str, bool]]:
+    """Compare Stripe's objects in pages; ``find_same`` returns the ids of those that both sides agree on."""
+    for page in list_pages(gateway(), f"{kind}s.list", **params):
+        with db.read() as session:
+            same = find_same(session, page)
+        for found in page:
+            yield kind, found["id"], found["id"] in same
 
 
 def _repair(done: Reconciled, kind: str, stripe_id: str) -> bool:
@@ -169,50 +176,103 @@ def _cancel_deleted(done: Reconciled, user_id: int) -> None:
     log.warning("repaired", extra={"event": "stripe.repaired", **fields})
 
 
-def _is_same(model: Any, found: StripeObject, values: StripeObject, names: tuple[str, ...]) -> bool:
-    with db.read() as session:
-        row = session.scalars(select(model).where(model.stripe_id == found["id"])).one_or_none()
-    return row is not None and all(getattr(row, name) == values[name] for name in names)
+# -- a page of Stripe's objects beside the rows -----------------------------------------------------------------------
+
+_IS_OPEN = Subscription.status.not_in(ENDED_STATUSES)
+_BLOCK = 1000  # rows that are read at once
 
 
-def _is_same_subscription(found: StripeObject) -> bool:
+class _SeenRows:
+    """Compares subscriptions, and knows which rows Stripe had: a bit for each, as there may be millions."""
+
+    def __init__(self) -> None:
+        with db.read() as session:
+            self._last = session.scalar(select(func.max(Subscription.id))) or 0
+        self._bits = bytearray(self._last // 8 + 1)
+
+    def find_same(self, session: Session, page: list[StripeObject]) -> set[str]:
+        """Return the ids of those whose row agrees."""
+        rows = _find_rows(session, Subscription, page, ("id", "plan", "stripe_item", "renewal_basis"))
+        for row in rows.values():
+            if row.id <= self._last:
+                self._bits[row.id // 8] |= 1 << row.id % 8
+        return {found["id"] for found in page if _is_same_subscription(found, rows.get(found["id"]))}
+
+    def list_other_open(self) -> Iterator[str]:
+        """Yield the Stripe ids of open rows that were not on any page; not of rows added since the first one."""
+        query = select(Subscription.id, Subscription.stripe_id).where(_IS_OPEN).order_by(Subscription.id).limit(_BLOCK)
+        after = 0
+        while after < self._last:
+            with db.read() as session:
+                block = session.execute(query.where(Subscription.id > after, Subscription.id <= self._last)).all()
+            for row_id, stripe_id in block:
+                if not self._bits[row_id // 8] & 1 << row_id % 8:
+                    yield stripe_id
+            after = block[-1].id if len(block) == _BLOCK else self._last
+
+
+def _find_rows(session: Session, model: Any, page: list[StripeObject], more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Find the rows of a page by their Stripe id, with the columns that are compared and some more."""
+    columns = [getattr(model, name) for name in ("stripe_id", *_COLUMNS[model], *more)]
+    found = session.execute(select(*columns).where(model.stripe_id.in_([one["id"] for one in page])))
+    return {row.stripe_id: row for row in found}
+
+
+def _is_same_subscription(found: StripeObject, row: Any) -> bool:
     """Whether the row agrees, with all items and discounts; rows of a former release have no digest of them yet."""
-    with db.read() as session:
-        row = session.scalars(select(Subscription).where(Subscription.stripe_id == found["id"])).one_or_none()
     if row is None or row.renewal_basis not in {None, make_basis(found)}:
         return False
-    values = subscription_values(found, row.plan, row.stripe_item)
-    return all(getattr(row, name) == values[name] for name in _SUBSCRIPTION_COLUMNS)
+    return _is_same(Subscription, row, subscription_values(found, row.plan, row.stripe_item))
 
 
-def _is_refund_booked(found: StripeObject) -> bool:
-    """Whether the ledger agrees: an undone refund is booked with its opposite entry, or not at all."""
-    booked = _is_booked(source_id=f"refund:{found['id']}")
-    if found.get("status") in FAILED_REFUNDS:
-        return booked is _is_booked(source_id=f"{REFUND_FAILED}{found['id']}")
-    return booked or found.get("status") != "succeeded"
+def _is_same(model: Any, row: Any, values: StripeObject) -> bool:
+    return row is not None and all(getattr(row, name) == values[name] for name in _COLUMNS[model])
 
 
-def _is_booked(**same: str) -> bool:
-    with db.read() as session:
-        return session.scalars(select(LedgerEntry.id).filter_by(**same).limit(1)).first() is not None
+def _find_same_invoices(session: Session, page: list[StripeObject]) -> set[str]:
+    """Return the ids of those whose row agrees; what was paid is booked too."""
+    rows = _find_rows(session, Invoice, page)
+    booked = _find_booked(session, LedgerEntry.stripe_invoice, [one["id"] for one in page if one.get("amount_paid")])
+    return {
+        found["id"]
+        for found in page
+        if _is_same(Invoice, rows.get(found["id"]), invoice_values(found))
+        and (not found.get("amount_paid") or found["id"] in booked)
+    }
 
 
-def _count_entries(prefix: str) -> int:
-    query = select(LedgerEntry.id).where(LedgerEntry.source_id.startswith(prefix, autoescape=True))
-    with db.read() as session:
-        return len(session.scalars(query).all())
+def _find_booked_refunds(session: Session, page: list[StripeObject]) -> set[str]:
+    """Return the ids of those that the ledger agrees on: an undone one has its opposite entry too, or neither."""
+    sources = [f"{kind}{found['id']}" for found in page for kind in (REFUND, REFUND_FAILED)]
+    booked = _find_booked(session, LedgerEntry.source_id, sources)
+
+    def agrees(found: StripeObject) -> bool:
+        is_booked = REFUND + found["id"] in booked
+        if found.get("status") in FAILED_REFUNDS:
+            return is_booked is (REFUND_FAILED + found["id"] in booked)
+        return is_booked or found.get("status") != "succeeded"
+
+    return {found["id"] for found in page if agrees(found)}
 
 
-def _list_open_except(seen: set[str]) -> list[str]:
-    query = select(Subscription.stripe_id).where(Subscription.status.not_in(ENDED_STATUSES))
-    with db.read() as session:
-        return [stripe_id for stripe_id in session.scalars(query) if stripe_id not in seen]
+def _find_booked_disputes(session: Session, page: list[StripeObject]) -> set[str]:
+    """Return the ids of those with an entry for each time that their money moved."""
+    sources = {found["id"]: list_dispute_sources(found["id"]) for found in page}
+    booked = _find_booked(session, LedgerEntry.source_id, [one for names in sources.values() for one in names])
+    return {
+        found["id"]
+        for found in page
+        if len(found.get("balance_transactions") or []) == len(booked.intersection(sources[found["id"]]))
+    }
+
+
+def _find_booked(session: Session, column: Any, values: list[str]) -> set[str]:
+    """Return those of ``values`` that the ledger has in a column."""
+    return set(session.scalars(select(column).where(column.in_(values)))) if values else set()
 
 
 # -- subscriptions that no longer exist at Stripe ---------------------------------------------------------------------
 
-_IS_OPEN = Subscription.status.not_in(ENDED_STATUSES)
 _MISSING = "Stripe has no such subscription"
 _WRONG_KEY = "Stripe has none of the subscriptions stored here: is STRIPE_SECRET_KEY of the same account?"
 
