@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ CREATE INDEX IF NOT EXISTS deliveries_to_make ON deliveries (state, id);
 """
 
 
+_BLOCK = 200  # objects that are read at once: a page of a list wants a hundred
 _BELOW = " AND seq < (SELECT seq FROM objects WHERE id = ?)"
 _ABOVE = " AND seq > (SELECT seq FROM objects WHERE id = ?)"
 
@@ -80,7 +82,7 @@ class Store:
 
         A name with ``__`` is a field of a nested object. With ``before`` the oldest is first.
         """
-        query, values = "SELECT body FROM objects WHERE type = ?", [kind]
+        query, values = "SELECT seq, body FROM objects WHERE type = ?", [kind]
         for name, value in equal.items():
             query += " AND json_extract(body, ?) = ?"
             values += [f"$.{name.replace('__', '.')}", value]
@@ -88,9 +90,11 @@ class Store:
             if identity is not None:
                 query += condition
                 values.append(identity)
-        order = "ASC" if before is not None else "DESC"
-        for (body,) in self._db.execute(f"{query} ORDER BY seq {order}", values).fetchall():
-            yield json.loads(body)
+        beyond, order, last = ("<", "DESC", sys.maxsize) if before is None else (">", "ASC", 0)
+        query += f" AND seq {beyond} ? ORDER BY seq {order} LIMIT {_BLOCK}"
+        while rows := self._db.execute(query, [*values, last]).fetchall():
+            yield from (json.loads(body) for _, body in rows)
+            last = rows[-1][0]
 
     def get_knob(self, name: str, default: str = "") -> str:
         """Return the value of one of the operator's knobs."""
