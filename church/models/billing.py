@@ -41,6 +41,8 @@ CURRENT_STATUSES = frozenset(OPEN_STATUSES) - {"incomplete"}
 _NOT_CURRENT = sorted({status.value for status in SubscriptionStatus} - CURRENT_STATUSES)
 CURRENT_ONLY = text(f"status NOT IN ({', '.join(map(repr, _NOT_CURRENT))})")
 # As text and not as parameters, which SQLite can't match with the partial index. NOT keeps it from the index on status.
+YEARLY_ONLY = text("(\"interval\" = 'year' OR \"interval\" = 'month' AND interval_count >= 12)")
+"""Renews once a year or more rarely."""
 
 
 class Customer(Base):
@@ -72,6 +74,13 @@ class Subscription(Base):
             "ix_subscriptions_current", "user_id", "status", sqlite_where=CURRENT_ONLY, postgresql_where=CURRENT_ONLY
         ),
         Index("ix_subscriptions_current_period_end", "current_period_end"),
+        Index(
+            "ix_subscriptions_yearly",
+            "current_period_end",
+            "id",
+            sqlite_where=YEARLY_ONLY,
+            postgresql_where=YEARLY_ONLY,
+        ),
         Index("ix_subscriptions_renewal_asked_at", "renewal_asked_at"),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from church import jobs
@@ -19,6 +19,7 @@ from church.database import database_now
 from church.database.batches import delete_in_batches, find_in_batches
 from church.extensions import db
 from church.models import Grant, Notice, Subscription
+from church.models.billing import YEARLY_ONLY
 from church.services.billing import emails
 
 log = logging.getLogger("church.stripe")
@@ -32,9 +33,7 @@ KEEP_NOTICES = timedelta(days=800)
 _AT_ONCE = 50  # rows in one transaction: each email takes some statements, and other writers wait
 
 _M = TypeVar("_M", Grant, Subscription)
-_YEARLY = or_(
-    Subscription.interval == "year", and_(Subscription.interval == "month", Subscription.interval_count >= 12)
-)
+_YEARLY: ColumnElement[bool] = literal_column(YEARLY_ONLY.text)
 
 
 @jobs.every(timedelta(hours=1), "billing.reminders")
@@ -59,14 +58,13 @@ def _remind_of_renewals(now: datetime) -> int:
     days = current_settings().email_renewal_days
     if not days or not current_settings().payments:
         return 0
-    within = [Subscription.current_period_end > now, Subscription.current_period_end <= now + timedelta(days=days)]
+    soon = [Subscription.current_period_end > now, Subscription.current_period_end <= now + timedelta(days=days)]
     renews = [
         Subscription.status == "active",
         Subscription.cancel_at.is_(None),
         Subscription.collection_paused.is_(False),
-        _YEARLY,
     ]
-    return _queue_each(Subscription, Subscription.current_period_end, within, renews, emails.queue_renewal)
+    return _queue_each(Subscription, Subscription.current_period_end, [_YEARLY, *soon], renews, emails.queue_renewal)
 
 
 def _tell_ending(now: datetime) -> int:
