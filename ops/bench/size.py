@@ -6,8 +6,9 @@ on PostgreSQL, with the CPU of the server added. Without any of these, both are 
 one with a share of the site of a million (``--scale``).
 
 Every page, list, search and feed is read in this process, ``--rounds`` times in turn on both sites; printed are medians
-of its CPU. Exports and backup are judged by 1,000 rows. A row that is above three times the small site has a reason, or
-is marked.
+of its CPU. Export, backup, restore and the comparison with Stripe are judged by 1,000 rows; printed are also the
+seconds that they took on the large site, and by how much this process grew. A line above three times the small site
+has a reason, or is marked.
 """
 
 from __future__ import annotations
@@ -18,20 +19,23 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import func, make_url, select
+from pydantic import SecretStr
+from sqlalchemy import create_engine, func, make_url, select, text
 
 from church import create_app
-from church.backup import backup
+from church.backup import backup, restore
 from church.config import Settings, load_settings
 from church.database.engines import is_sqlite
 from church.extensions import db
 from church.models import Base, LedgerEntry
 from church.services import billing
-from ops.seed import MILLION, fill_site
+from ops.bench.server import free_port
+from ops.bench.stripe_stand_in import stripe_stand_in
+from ops.seed import MILLION, SMALL, fill_site
 from ops.seed.walk import PAGES, UNLIMITED, Walk, list_jobs, walking
 
 MOST = 3.0
@@ -76,8 +80,12 @@ class Site:
     ledger: int
 
     def cpu(self) -> float:
-        """Seconds of CPU of this process, and of PostgreSQL's for this database."""
-        return time.process_time() + (0.0 if is_sqlite(self.settings) else _server_cpu(self.settings))
+        """Seconds of CPU of this process with its children, and of PostgreSQL's for this database."""
+        return (
+            time.process_time()
+            + sum(os.times()[2:4])
+            + (0.0 if is_sqlite(self.settings) else _server_cpu(self.settings))
+        )
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,7 @@ class Cost:
     small: float
     large: float
     by_rows: bool = False
+    note: str = ""
 
     @property
     def ratio(self) -> float:
@@ -95,7 +104,7 @@ class Cost:
 
     def line(self) -> str:
         name = f"{self.name}, by 1,000 rows" if self.by_rows else self.name
-        why = "" if self.ratio <= MOST else REASONS.get(self.name, "**above**")
+        why = self.note if self.ratio <= MOST else REASONS.get(self.name, "**above**")
         return f"| {name} | {self.small:.2f} | {self.large:.2f} | {self.ratio:.1f} | {why} |"
 
 
@@ -123,17 +132,18 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sites(options: argparse.Namespace, opened: ExitStack) -> Iterator[contextmanager[Site]]:  # type: ignore[valid-type]
-    for name, share in (("small", 0.001), ("large", options.scale)):
+def _sites(options: argparse.Namespace, opened: ExitStack) -> Iterator[AbstractContextManager[Site]]:
+    for name, size in (("small", SMALL), ("large", MILLION.scaled(options.scale))):
         instance, url = getattr(options, name), getattr(options, f"{name}_url")
         folder = instance.parent if instance else Path(opened.enter_context(tempfile.TemporaryDirectory()))
         content = getattr(options, f"{name}_content") or folder / "content"
         places = {"CHURCH_INSTANCE": instance or folder / "instance", "CHURCH_CONTENT": content}
         settings = load_settings(
-            _env_file=None, DATABASE_URL=url, CHURCH_LOG_DIR=folder / "logs", METRICS_TOKEN=None, **places, **UNLIMITED
-        )
+            _env_file=None, DATABASE_URL=url, CHURCH_LOG_DIR=folder / "logs", METRICS_TOKEN=None,
+            CHURCH_TILL_BIND=f"127.0.0.1:{free_port()}", **places, **UNLIMITED,
+        )  # fmt: skip
         if instance is None:
-            fill_site(settings, MILLION.scaled(share), say=print)
+            fill_site(settings, size, say=print)
         yield _open(settings)
 
 
@@ -157,14 +167,9 @@ def _measure(small: Site, large: Site, rounds: int, only: str) -> Iterator[Cost]
         if only in f"job {kind}":
             run: Callable[[Site], object] = lambda site, kind=kind: site.walk.run_job(kind)  # type: ignore[misc]  # noqa: E731
             yield Cost(f"job {kind}", *_alternate((small, large), run, 1))
-    for name, action, rows in (
-        ("export of the ledger", _export, lambda site: site.ledger / 1000),
-        ("backup", _back_up, lambda site: site.rows),
-    ):
+    for name, prepare in _BY_ROWS.items():
         if only in name:
-            costs = _alternate((small, large), action, 1, warm=0)
-            by_rows = [cost / rows(site) for cost, site in zip(costs, (small, large), strict=True)]
-            yield Cost(name, by_rows[0], by_rows[1], by_rows=True)
+            yield _measure_by_rows(name, prepare, small, large)
 
 
 def _alternate(
@@ -181,29 +186,110 @@ def _alternate(
     return statistics.median(found[0]), statistics.median(found[1])
 
 
-def _export(site: Site) -> None:
-    with site.walk.app.app_context():
-        for _ in billing.export_ledger():
-            pass
+# -- by rows ----------------------------------------------------------------------------------------------------------
+
+Prepared = Iterator[tuple[Callable[[], object], float]]
+"""What is measured, and how many thousand rows it is about."""
 
 
-def _back_up(site: Site) -> None:
-    with tempfile.TemporaryDirectory(dir=site.settings.instance) as folder:
-        backup(site.settings, Path(folder) / "backup.tar.gz")
+def _measure_by_rows(
+    name: str, prepare: Callable[[Site], AbstractContextManager[tuple[Callable[[], object], float]]],
+    small: Site, large: Site,
+) -> Cost:  # fmt: skip
+    costs, grown, seconds = [], [], 0.0
+    with small.walk.app.app_context(), prepare(small) as (action, _):
+        action()  # loads what the first one needs
+    for site in (small, large):
+        with site.walk.app.app_context(), prepare(site) as (action, thousands):
+            before, cpu, started = _memory(), site.cpu(), time.monotonic()
+            action()
+            costs.append((site.cpu() - cpu) / thousands * 1e3)
+            grown.append(_memory(peak=True) - before)
+            seconds = time.monotonic() - started
+    note = f"{seconds:.0f} s, {grown[1]:.0f} MiB more memory; small site: {grown[0]:.0f} MiB"
+    return Cost(name, costs[0], costs[1], by_rows=True, note=note)
+
+
+def _memory(*, peak: bool = False) -> float:
+    """MiB that this process holds; or the most that it held since it was asked before."""
+    if not peak:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) / 1024
+
+
+@contextmanager
+def _export(site: Site) -> Prepared:
+    yield lambda: sum(1 for _ in billing.export_ledger()), site.ledger / 1000
+
+
+@contextmanager
+def _back_up(site: Site) -> Prepared:
+    with tempfile.TemporaryDirectory(dir=site.settings.instance.parent) as folder:
+        yield lambda: backup(site.settings, Path(folder) / "backup.tar.gz"), site.rows
+
+
+@contextmanager
+def _restore(site: Site) -> Prepared:
+    """Restore a backup to an empty instance; on PostgreSQL to a database beside the site's."""
+    with tempfile.TemporaryDirectory(dir=site.settings.instance.parent) as name, ExitStack() as opened:
+        folder = Path(name)
+        backup(site.settings, folder / "backup.tar.gz")
+        places: dict[str, object] = {"instance": folder / "instance", "content": folder / "content"}
+        if not is_sqlite(site.settings):
+            places["database_url"] = SecretStr(opened.enter_context(_database_beside(site.settings)))
+        yield lambda: restore(site.settings.model_copy(update=places), folder / "backup.tar.gz"), site.rows
+
+
+@contextmanager
+def _reconcile(site: Site) -> Prepared:
+    parent = site.settings.instance.parent
+    with tempfile.TemporaryDirectory(dir=parent) as folder, stripe_stand_in(site.settings, Path(folder)) as count:
+        yield billing.reconcile_with_stripe, count / 1000
+
+
+_BY_ROWS: dict[str, Callable[[Site], AbstractContextManager[tuple[Callable[[], object], float]]]] = {
+    "export of the ledger": _export,
+    "comparison with Stripe": _reconcile,
+    "backup": _back_up,
+    "restore": _restore,
+}
+
+
+# -- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _database_beside(settings: Settings) -> Iterator[str]:
+    """Make an empty database for a block, and return its address."""
+    url = make_url(settings.database_dsn)
+    beside = f"{url.database}_restored"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{beside}"'))
+        try:
+            yield url.set(drivername="postgresql", database=beside).render_as_string(hide_password=False)
+        finally:
+            connection.execute(text(f'DROP DATABASE "{beside}" WITH (FORCE)'))
+    engine.dispose()
 
 
 def _server_cpu(settings: Settings) -> float:
-    """Seconds of CPU of PostgreSQL's sessions in this database; their command lines name it."""
-    database = f" {make_url(settings.database_dsn).database} ".encode()
-    total = 0
+    """Seconds of CPU of PostgreSQL's sessions in this database, whose command lines name it, and of all that ended."""
+    database = f" {make_url(settings.database_dsn).database}".encode()
+    servers: set[str] = set()
+    seconds = 0.0
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command, stat = (process / "cmdline").read_bytes(), (process / "stat").read_text()
-        except OSError:
-            continue
-        if command.startswith(b"postgres:") and database in command:
-            total += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
-    return total / os.sysconf("SC_CLK_TCK")
+        with suppress(OSError):
+            stat = (process / "stat").read_text().rpartition(")")[2].split()
+            command = (process / "cmdline").read_bytes()
+            if command.startswith(b"postgres:") and database in command:
+                servers.add(stat[1])
+                seconds += int((process / "schedstat").read_text().split()[0]) / 1e9
+    for server in servers:
+        stat = (Path("/proc") / server / "stat").read_text().rpartition(")")[2].split()
+        seconds += sum(map(int, stat[13:15])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 if __name__ == "__main__":

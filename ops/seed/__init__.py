@@ -8,6 +8,6 @@ afterwards by the site's own code: see ``derived``.
 from __future__ import annotations
 
 from ops.seed.fill import PASSWORD, fill_site
-from ops.seed.size import MILLION, Size
+from ops.seed.size import MILLION, SMALL, Size
 
-__all__ = ["MILLION", "PASSWORD", "Size", "fill_site"]
+__all__ = ["MILLION", "PASSWORD", "SMALL", "Size", "fill_site"]

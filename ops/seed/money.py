@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from church.services.billing.stripe.event_types import shorten_payload
 from ops.seed.load import Row
 from ops.seed.people import is_deleted, make_address
-from ops.seed.size import Size, Span, scatter, share
+from ops.seed.size import PART, Size, Span, scatter, share
 
 _PAYER_EVERY = 8
 """One member in so many has paid at some time."""
@@ -44,6 +44,8 @@ class Payers:
     def status(self, number: int) -> str:
         if is_deleted(self.user(number)):
             return "canceled"
+        if number % 4 == 2 and number < 4 * PART:
+            return "past_due"
         return "active" if number == 1 else _STATES[scatter(number, 22) % 100]
 
     def start(self, number: int) -> float:
@@ -63,6 +65,11 @@ class Payers:
         while number > 1 and self.end(number) < fraction:
             number -= 1
         return number
+
+
+def _whole_second(moment: datetime) -> datetime:
+    """As Stripe tells times."""
+    return moment.replace(microsecond=0)
 
 
 def list_products(span: Span) -> Iterator[Row]:
@@ -96,10 +103,10 @@ def list_customers(payers: Payers, span: Span) -> Iterator[Row]:
 def list_subscriptions(payers: Payers, span: Span) -> Iterator[Row]:
     month = timedelta(days=30)
     for number in range(1, payers.count + 1):
-        status, started = payers.status(number), span.at(payers.start(number))
-        ended = span.at(payers.end(number)) if status == "canceled" else None
+        status, started = payers.status(number), _whole_second(span.at(payers.start(number)))
+        ended = _whole_second(span.at(payers.end(number))) if status == "canceled" else None
         last = ended or span.now
-        period = max(started, last - month * share(number, 24))
+        period = _whole_second(max(started, last - month * share(number, 24)))
         plan, currency, amount = payers.plan(number), payers.currency(number), payers.amount(number)
         yield {
             "id": number, "stripe_id": f"sub_{number:014}", "customer_id": number, "user_id": payers.user(number),
@@ -171,7 +178,7 @@ class Ledger:
                 yield self._invoice(self.count + payer, payer, paid=False)
 
     def _invoice(self, number: int, payer: int, *, paid: bool) -> Row:
-        amount, at = self._payers.amount(payer), self._span.at(min(1.0, number / (self.count + 1)))
+        amount, at = self._payers.amount(payer), _whole_second(self._span.at(min(1.0, number / (self.count + 1))))
         return {
             "stripe_id": f"in_{number:014}", "customer_id": payer, "user_id": self._payers.user(payer),
             "stripe_subscription": f"sub_{payer:014}", "number": f"CH-{number:08}",
@@ -228,7 +235,7 @@ def list_checkouts(payers: Payers, span: Span) -> Iterator[Row]:
 
 def list_grants(size: Size, span: Span) -> Iterator[Row]:
     """Free passes of all years; most have ended."""
-    for number in range(1, size.members // 200 + 1):
+    for number in range(1, max(PART, size.members // 200) + 1):
         at = span.at(share(number, 28))
         yield {
             "user_id": 1 + scatter(number, 29) % size.members, "granted_by": 1, "reason": "Helped with the garden",
@@ -243,7 +250,7 @@ def list_notices(payers: Payers, span: Span) -> Iterator[Row]:
 
 
 def list_unmatched(payers: Payers, span: Span) -> Iterator[Row]:
-    for number in range(1, payers.count // 600 + 1):
+    for number in range(1, max(PART, payers.count // 600) + 1):
         at = span.now - timedelta(days=60) * share(number, 31)
         yield {
             "stripe_subscription": f"sub_other{number:06}", "stripe_customer": f"cus_other{number:06}",

@@ -8,7 +8,7 @@ from datetime import timedelta
 from church.lib.email_addresses import make_key
 from church.services.email.sending import KIND, job_key
 from ops.seed.load import Row
-from ops.seed.size import Size, Span, dice, scatter, share
+from ops.seed.size import PART, Size, Span, dice, rare, scatter, share
 from ops.seed.words import DOMAINS, FIRST_NAMES, SURNAMES, sentences, title
 
 ADMINS = 3
@@ -129,9 +129,10 @@ def list_audit(size: Size, span: Span) -> Iterator[Row]:
 def list_emails(size: Size, span: Span) -> Iterator[Row]:
     """Emails of the last month, and of three months those that failed; a few wait."""
     total = size.members // 10
+    failed = rare(200, total)
     for number in range(1, total + 1):
         user = 1 + scatter(number, 14) % size.members
-        state = "failed" if number % 200 == 0 else "pending" if number > total - _WAITING else "sent"
+        state = "failed" if number % failed == 0 else "pending" if number > total - _WAITING else "sent"
         days = {"sent": 29, "failed": 88, "pending": 0.01}[state]
         created = span.now - timedelta(days=days) * (1 - number / (total + 1))
         yield {
@@ -151,10 +152,11 @@ def list_emails(size: Size, span: Span) -> Iterator[Row]:
 def list_jobs(size: Size, span: Span) -> Iterator[Row]:
     """Jobs that were done in the last month, some that failed for good, and those of the emails that wait."""
     total = size.members // 10
+    failed = rare(2000, total)
     for number in range(1, total + 1):
         waits = number > total - _WAITING
         created = span.now - timedelta(days=29) * (1 - number / (total + 1))
-        dead = number % 2000 == 0 and not waits
+        dead = number % failed == 0 and not waits
         yield {
             "kind": "mails.tidy" if dead else KIND,
             "payload": {} if dead else {"mail": number},
@@ -215,11 +217,13 @@ def count_changes(size: Size, rooms: list[int], room: int) -> int:
 
 def list_reports(size: Size, span: Span) -> Iterator[Row]:
     chosen = dice("reports")
-    for number in range(1, size.messages // 100 + 1):
-        settled = number % 50 > 0
-        created = span.now - timedelta(days=29) * (1 - number * 100 / (size.messages + 100))
+    step = rare(100, size.messages)
+    total = size.messages // step
+    for number in range(1, total + 1):
+        settled = number <= total - PART
+        created = span.now - timedelta(days=29) * (1 - number * step / (size.messages + step))
         yield {
-            "message_id": number * 100,
+            "message_id": number * step,
             "user_id": 1 + int(chosen.random() * (size.members - 1)),
             "text": sentences(chosen, 12),
             "reason": title(chosen),
@@ -231,7 +235,7 @@ def list_reports(size: Size, span: Span) -> Iterator[Row]:
 
 
 def list_sanctions(size: Size, span: Span) -> Iterator[Row]:
-    for number in range(1, size.messages // 400 + 1):
+    for number in range(1, max(2 * PART, size.messages // 400) + 1):
         created = span.now - timedelta(days=29) * share(number, 17)
         yield {
             "user_id": 60 + scatter(number, 18) % max(1, size.members - 60),

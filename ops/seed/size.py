@@ -33,6 +33,12 @@ class Size:
 
 
 MILLION = Size()
+SMALL = Size(
+    members=2000, pages=800, videos=200, ledger=2000, events=1000, messages=2000, audit=2000, deployments=800, years=2
+)  # fmt: skip
+"""A site that fills one part of each list, and has little more."""
+PART = 60
+"""Rows in the longest part of a list, and at least so many of what is rare."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ class Span:
         """The fraction of all things that was there at a moment: the reverse of ``at``."""
         share = (moment - self.start) / (self.now - self.start)
         return float(min(max(share, 0.0), 1.0) ** (1 / _GROWTH))
+
+
+def rare(every: int, total: int) -> int:
+    """How far apart rare things are among ``total``: ``every``, or less where they would not fill a part of a list."""
+    return max(1, min(every, total // PART))
 
 
 def scatter(number: int, salt: int = 0) -> int:
