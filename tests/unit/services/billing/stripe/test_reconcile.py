@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from church.extensions import db
 from church.models import Customer, Invoice, LedgerEntry, Mail, StripeEvent, Subscription, UnmatchedPayment, User
 from church.models.base import utc_now
 from church.services.billing.errors import StripeRefusedError
+from church.services.billing.stripe import reconcile
 from church.services.billing.stripe.reconcile import (
     MissingSubscriptions,
     end_missing,
@@ -88,6 +90,53 @@ def test_object_that_stripe_refuses_is_counted_and_the_others_are_repaired(
     stripe_objects.before = refuse_first
     done = reconcile_with_stripe()
     assert (done.failed, len(stored(Subscription))) == (1, 1)
+
+
+def test_comparison_of_a_page_takes_no_more_statements_than_that_of_one(stripe_objects: FakeStripe, ada: User) -> None:
+    def add_paid() -> None:
+        invoice = stripe_objects.invoice(stripe_objects.subscription(stripe_objects.customer(ada.ref)), paid=1200)
+        charge = stripe_objects.charge_of(invoice)
+        stripe_objects.refund(charge, 500)
+        stripe_objects.dispute(charge, -700)
+
+    counts = []
+    for more in (1, 20):
+        for _ in range(more):
+            add_paid()
+        reconcile_with_stripe()
+        counts.append(count_statements_when_nothing_differs())
+    assert counts[0] == counts[1]
+
+
+def count_statements_when_nothing_differs() -> int:
+    statements: list[str] = []
+
+    def note(*given: Any) -> None:
+        statements.append(given[2])
+
+    with db.read() as session:
+        engine = session.get_bind().engine
+    event.listen(engine, "before_cursor_execute", note)
+    assert reconcile_with_stripe().repaired == 0
+    event.remove(engine, "before_cursor_execute", note)
+    return len(statements)
+
+
+def test_comparison_ends_every_row_that_stripe_has_on_no_page(
+    stripe_objects: FakeStripe, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are read in blocks; one that has ended already is left alone."""
+    monkeypatch.setattr(reconcile, "_BLOCK", 3)
+    customer = add_customer(ada.id, stripe_objects.customer(ada.ref)["id"])
+    for number in range(20):
+        if number % 4:
+            there = stripe_objects.subscription({"id": customer.stripe_id})
+            add_subscription(customer, there["id"])
+        else:
+            add_subscription(customer, f"sub_gone{number}", status="canceled" if number == 8 else "active")
+    assert reconcile_with_stripe().ended == 4
+    ended = {row.stripe_id for row in stored(Subscription) if row.status == "canceled"}
+    assert ended == {f"sub_gone{number}" for number in (0, 4, 8, 12, 16)}
 
 
 # -- subscriptions that no longer exist at Stripe -------------------------------------------------------------------
