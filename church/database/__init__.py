@@ -60,7 +60,7 @@ _AFTER_COMMIT = "church_after_commit"
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Result of a probe: whether the database answers, and whether all migrations are applied."""
+    """Result of a probe: whether the database answers, and whether all migrations that this code knows are applied."""
 
     answers: bool
     migrated: bool
@@ -269,13 +269,12 @@ def after_commit(session: Session, done: Callable[[], None]) -> None:
 
 
 def _probe(engine: Engine) -> ProbeResult:
-    head = migrations.head_revision()
     answers = migrated = False
     try:
         with translate_errors(reading=True), _begin(engine, READ_WAIT) as connection:
             connection.execute(text("SELECT 1"))
             answers = True
-            migrated = migrations.current_revision(connection) == head
+            migrated = migrations.is_migrated(connection)
     except (DatabaseBusyError, StatementTimeoutError):
         answers = True  # slow, or locked, but there
     except (SQLAlchemyError, UnavailableError):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from church.errors import UnavailableError
+from church.errors import ChurchError, UnavailableError
 
 # PostgreSQL, appendix A: lock_not_available, deadlock_detected, serialization_failure.
 _BUSY_STATES = {"55P03", "40P01", "40001"}
@@ -29,6 +29,10 @@ class DatabaseBusyError(UnavailableError):
 
 class StatementTimeoutError(UnavailableError):
     """The database works, but cancelled a statement that took longer than ``CHURCH_DATABASE_TIMEOUT``."""
+
+
+class LaterSchemaError(ChurchError):
+    """The database was migrated by a later release, and this code knows no way back."""
 
 
 def is_locked(error: DBAPIError) -> bool:

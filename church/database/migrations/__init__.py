@@ -16,6 +16,7 @@ from sqlalchemy import Connection, inspect, text
 
 from church.config import Settings, refuse_new_site_without_https
 from church.database.engines import make_upkeep_engine, sqlite_path
+from church.database.errors import LaterSchemaError
 from church.database.member_index import ensure_index
 from church.lib.files import make_private
 
@@ -30,14 +31,20 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     """Upgrade the database to ``revision``, in one transaction. A missing database is created.
 
     Processes that start at once wait for each other (by a file lock beside SQLite's file, an advisory lock on
-    PostgreSQL), and the later ones have nothing left to do. Raises SQLAlchemy's errors, and ConfigError if the settings
-    are too weak for a new site.
+    PostgreSQL), and the later ones have nothing left to do. Raises SQLAlchemy's errors, ConfigError if the settings are
+    too weak for a new site, and LaterSchemaError.
     """
     from alembic import command  # noqa: PLC0415 - see above
 
     with locked_connection(settings) as connection:
-        if current_revision(connection) is None:
+        current = current_revision(connection)
+        if current is None:
             refuse_new_site_without_https(settings)
+        elif current not in known_revisions():
+            raise LaterSchemaError(
+                f"The database is at revision {current}, which this code does not know: run the newer code. "
+                f"To stay with this release, run there: flask church downgrade {head_revision()}"
+            )
         command.upgrade(alembic_config(connection), revision)
         if current_revision(connection) == head_revision():
             ensure_index(connection)
@@ -70,6 +77,15 @@ def current_revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     return revision
+
+
+def is_migrated(connection: Connection) -> bool:
+    """Whether this code can use the schema: its own, or that of a later release, whose migrations only add to it.
+
+    While several hosts are upgraded one after the other, the first of them migrates, and the others go on.
+    """
+    revision = current_revision(connection)
+    return revision == head_revision() or (revision is not None and revision not in known_revisions())
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -276,6 +276,16 @@ def test_probe_before_the_migrations_answers_but_is_not_migrated(db: Database, s
     assert db.probe() == ProbeResult(answers=True, migrated=False)
 
 
+@pytest.mark.parametrize(("revision", "migrated"), [("0001", False), ("9999", True)])
+def test_probe_of_a_schema_before_this_code_is_not_migrated_and_after_it_is(
+    db: Database, site: Settings, revision: str, *, migrated: bool
+) -> None:
+    """Hosts are upgraded one after the other: the first migrates, and a balancer still needs the others."""
+    with outside(site) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    assert db.probe() == ProbeResult(answers=True, migrated=migrated)
+
+
 def test_time_is_aware_utc_and_sorts_as_text(db: Database) -> None:
     early = datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=2)))
     with db.write() as session:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from church.config import ConfigError, Settings
 from church.database import migrations
 from church.database.engines import make_probe_engine, sqlite_path
+from church.database.errors import LaterSchemaError
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import site_settings
 
@@ -50,6 +51,14 @@ def test_migrate_upgrades_an_existing_production_site_without_https(site: Settin
 def test_migrate_at_head_changes_nothing(site: Settings) -> None:
     migrations.migrate(site)
     assert revision(site) == migrations.head_revision()
+
+
+def test_migrate_leaves_the_database_of_a_later_release_and_says_what_to_do(site: Settings) -> None:
+    with migrations.locked_connection(site) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LaterSchemaError, match=f"revision 9999.*downgrade {migrations.head_revision()}"):
+        migrations.migrate(site)
+    assert revision(site) == "9999"
 
 
 def test_downgrade_goes_back_to_a_revision(site: Settings) -> None:
