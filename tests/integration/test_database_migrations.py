@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import insert, inspect, text
 
 from church import create_app
 from church.config import Settings
@@ -19,9 +20,10 @@ from church.database import engines, migrations
 from church.database.engines import make_upkeep_engine
 from church.database.migrations import env_filter
 from church.extensions import db
-from church.models import Base, Invoice, Price, Subscription
+from church.models import Base, Invoice, Job, Price, Subscription, User
 from church.models.base import utc_now
 from tests.support.billing_rows import add_customer, add_invoice, add_subscription, store, stored
+from tests.support.services_fixture import site_settings, wait_until
 from tests.support.stripe_fixture import add_member
 
 pytestmark = pytest.mark.services
@@ -99,6 +101,33 @@ def test_migrate_waits_for_another_migration_however_long(
     thread.join(300)
     assert errors == []
     assert _tables(empty_site) >= {"slow", "jobs"}
+
+
+def test_upgrade_does_not_deadlock_with_a_writer_of_several_tables(tmp_path: Path, migrated_url: str) -> None:
+    site = site_settings(tmp_path, migrated_url)
+    migrations.downgrade(site, "0011")
+    engine, errors = make_upkeep_engine(site), list[BaseException]()
+
+    def upgrade() -> None:
+        try:
+            migrations.migrate(site)
+        except BaseException as error:  # noqa: BLE001 (shown by the test)
+            errors.append(error)
+
+    upgrading, now = threading.Thread(target=upgrade), utc_now()
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass")
+    job = {"kind": "test.work", "payload": {}, "max_attempts": 1, "run_at": now, "created_at": now}
+    with engine.begin() as writer, engine.connect() as other:
+        writer.execute(insert(User).values(ref="ada", name="Ada", source="web", created_at=now))
+        upgrading.start()
+        wait_until(lambda: other.scalar(waits), "the upgrade waits for the writer")
+        writer.execute(insert(Job).values(job))
+    upgrading.join()
+    assert errors == []
+    with engine.connect() as connection:
+        assert migrations.current_revision(connection) == migrations.head_revision()
+        assert connection.scalar(text("SELECT count(*) FROM users, jobs")) == 1
+    engine.dispose()
 
 
 def test_migrations_match_the_models(migrated_site: Settings) -> None:

@@ -6,25 +6,31 @@ Alembic is imported by the first migration: web workers ask for the head revisio
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from random import uniform
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from church.config import Settings, refuse_new_site_without_https
 from church.database.engines import make_upkeep_engine, sqlite_path
-from church.database.errors import LaterSchemaError
+from church.database.errors import LaterSchemaError, is_locked
 from church.database.member_index import ensure_index
 from church.lib.files import make_private
+from church.models import Base
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 # Any number that nothing else locks; the same on every host.
 _POSTGRESQL_LOCK = 0x436875726368
+_LOCK_WAIT = "500ms"
+_LOCK_TRIES = 100
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
@@ -45,6 +51,8 @@ def migrate(settings: Settings, revision: str = "head") -> None:
                 f"The database is at revision {current}, which this code does not know: run the newer code. "
                 f"To stay with this release, run there: flask church downgrade {head_revision()}"
             )
+        elif current != head_revision():
+            _keep_writers_out(connection)
         command.upgrade(alembic_config(connection), revision)
         if current_revision(connection) == head_revision():
             ensure_index(connection)
@@ -55,7 +63,34 @@ def downgrade(settings: Settings, revision: str) -> None:
     from alembic import command  # noqa: PLC0415 - see above
 
     with locked_connection(settings) as connection:
+        _keep_writers_out(connection)
         command.downgrade(alembic_config(connection), revision)
+
+
+def _keep_writers_out(connection: Connection) -> None:
+    """Lock all tables of PostgreSQL against writers, at once or not at all: locked one by one, they could deadlock.
+
+    Readers go on. Each try ends before the server looks for deadlocks, after a second, so that no writer fails by it.
+    Raises SQLAlchemy's OperationalError if another transaction does not end.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    names = sorted(Base.metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    if not names:
+        return
+    quoted = ", ".join(map(connection.dialect.identifier_preparer.quote, names))
+    patience = connection.scalar(text("SHOW lock_timeout"))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
+    for left in reversed(range(_LOCK_TRIES)):
+        try:
+            with connection.begin_nested():
+                connection.execute(text(f"LOCK TABLE {quoted} IN SHARE ROW EXCLUSIVE MODE"))
+            break
+        except OperationalError as error:
+            if not left or not is_locked(error):
+                raise
+        time.sleep(uniform(0.1, 0.5))  # noqa: S311 (not a secret)
+    connection.execute(text(f"SET LOCAL lock_timeout = '{patience}'"))
 
 
 @cache
