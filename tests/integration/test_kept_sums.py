@@ -166,20 +166,31 @@ def _change_incident(session: Any, dice: Random, number: int, user_id: int) -> N
 _CHANGES: tuple[Callable[..., None], ...] = (_change_entry, _change_subscription, _change_commit, _change_incident)
 
 
-def test_parallel_writers_lose_nothing_while_rows_are_added_up(on_both: Flask, ada: int) -> None:
+def _in_threads(app: Flask, *works: Callable[[int], object]) -> list[BaseException]:
+    """Do each work fifteen times in a thread of its own, all at once. Returns what they raised."""
     errors: list[BaseException] = []
 
-    def run(work: Callable[[int], object]) -> Callable[[], None]:
-        def in_app() -> None:
-            try:
-                with on_both.app_context():
-                    for number in range(15):
-                        work(number)
-            except BaseException as error:  # noqa: BLE001 (shown by the test)
-                errors.append(error)
+    def run(work: Callable[[int], object]) -> None:
+        try:
+            with app.app_context():
+                for number in range(15):
+                    work(number)
+        except BaseException as error:  # noqa: BLE001 (shown by the test)
+            errors.append(error)
 
-        return in_app
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
 
+
+def _add_up(_number: int) -> None:
+    kept_sums.add_up(db)
+
+
+def test_parallel_writers_lose_nothing_while_rows_are_added_up(on_both: Flask, ada: int) -> None:
     def book(writer: int) -> Callable[[int], None]:
         def one(number: int) -> None:
             with db.write() as session:
@@ -187,14 +198,38 @@ def test_parallel_writers_lose_nothing_while_rows_are_added_up(on_both: Flask, a
 
         return one
 
-    threads = [threading.Thread(target=run(book(writer))) for writer in range(4)]
-    threads += [threading.Thread(target=run(lambda _number: kept_sums.add_up(db))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    assert _in_threads(on_both, *map(book, range(4)), _add_up, _add_up) == []
     assert _read(SumName.LEDGER) == {"2026-05/usd/payment": Total(60, 15 * (1 + 2 + 3 + 4))}
+
+
+def test_parallel_changes_of_all_kinds_leave_right_sums_while_they_are_counted_anew(
+    patient_database: None, on_both: Flask, ada: int
+) -> None:
+    """As when webhooks, sign-ins and deletions of accounts come at several hosts, and an operator runs ``recount``."""
+
+    def change(writer: int) -> Callable[[int], None]:
+        def one(number: int) -> None:
+            own = f"{writer}-{number}"
+            with db.write() as session:
+                session.execute(insert(LedgerEntry), [_entry(writer * 100 + number, ada)])
+                session.execute(insert(Subscription), [_subscription(writer * 100 + number, ada)])
+                session.execute(insert(User), [{"ref": own, "name": "Eve", "source": "web", "created_at": NOON}])
+            with db.write() as session:
+                session.execute(update(User).where(User.ref == own).values(deleted_at=NOON))
+                of_writer = Subscription.stripe_id == f"sub_{writer * 100 + number}"
+                session.execute(update(Subscription).where(of_writer).values(status="canceled"))
+
+        return one
+
+    def recount(_number: int) -> None:
+        with db.write() as session:
+            kept_sums.recount(session)
+
+    assert _in_threads(on_both, *map(change, range(6)), _add_up, recount) == []
+    assert _read(SumName.LEDGER) == {"2026-05/usd/payment": Total(90, 90 * 1200)}
+    assert _read(SumName.SUBSCRIPTIONS) == {"canceled/patron": Total(90, 0)}
+    assert _read(SumName.ACCOUNTS)["deleted/member/unconfirmed"] == Total(90, 0)
+    assert _wrong() == []
 
 
 def test_writers_of_one_sum_wait_neither_for_each_other_nor_for_one_who_holds_its_rows(
