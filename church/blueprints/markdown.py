@@ -154,6 +154,7 @@ def _search(query: str, tag: str | None) -> Response:
     context = {
         "pages": found.cards,
         "start": start,
+        "most": found.most,
         "films": films.videos if films is not None else (),
         "more_films": films is not None and films.next is not None,
         "tag": tag,

@@ -22,6 +22,8 @@ from church.database.migrations import env_filter
 from church.extensions import db
 from church.models import Base, Invoice, Job, Price, Subscription, User
 from church.models.base import utc_now
+from church.models.pages import PageText
+from church.services.pages.search.find import search_statement
 from tests.support.billing_rows import add_customer, add_invoice, add_subscription, store, stored
 from tests.support.services_fixture import site_settings, wait_until
 from tests.support.stripe_fixture import add_member
@@ -143,6 +145,28 @@ def test_downgrade_to_base_removes_everything_and_upgrade_works_again(migrated_s
     assert _tables(migrated_site) == {"alembic_version"}
     migrations.migrate(migrated_site)
     assert "page_texts" in _tables(migrated_site)
+
+
+@pytest.mark.parametrize("revision", ["0016", "head"])
+def test_texts_of_pages_are_found_after_the_index_is_made_anew(migrated_site: Settings, revision: str) -> None:
+    app = create_app(migrated_site)
+    with app.app_context():
+        texts = {"title": "Harbour", "summary": "", "tags": "", "body": "A lantern."}
+        with db.write() as session:
+            session.add(PageText(slug="one", scope="full", access="public", **texts))
+        db.dispose()
+    migrations.downgrade(migrated_site, "0016")
+    if revision == "head":
+        migrations.migrate(migrated_site)
+    with app.app_context():
+        with db.write() as session:
+            session.add(PageText(slug="two", scope="full", access="public", **texts))
+        with db.read() as session:
+            for query in ("l", "la", "lantern"):
+                statement = search_statement(session.get_bind().dialect.name, query, ["public"], 10)
+                assert statement is not None
+                assert sorted(row.slug for row in session.execute(statement)) == ["one", "two"]
+        db.dispose()
 
 
 def test_upgrade_keeps_the_amounts_of_subscriptions_and_has_them_asked_for(migrated_site: Settings) -> None:

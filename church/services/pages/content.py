@@ -240,7 +240,8 @@ class Pages:
         if may_read_drafts(reader) and not offset:
             drafts = run_off_hub(pages_search.find_unpublished, self.shelf.root, library, query, tag)
             cards = [*(presenters.make_card(page) for page in drafts), *cards]
-        return FoundPages(cards, found.next, max(0, offset - limit) if offset else None)
+        most = pages_search.MOST_RESULTS if found.is_cut else None
+        return FoundPages(cards, found.next, max(0, offset - limit) if offset else None, most)
 
     def has_page(self, slug: str) -> bool:
         """Whether everyone knows of a page at ``slug``; looked up once a version, for the links of the layout."""

@@ -47,11 +47,15 @@ class PagePart:
 
 @dataclass(frozen=True)
 class FoundPages:
-    """Some results of a search, best first, and where the results after and before them begin."""
+    """Some results of a search, best first, and where the results after and before them begin.
+
+    ``most`` is how many are shown of a search that finds more; None if these are not the last of them.
+    """
 
     cards: list[PageCard]
     next: int | None = None
     previous: int | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

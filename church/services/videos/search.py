@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, table, union, update
 from sqlalchemy import literal_column as raw
+from sqlalchemy import text as statement_text
 from sqlalchemy.orm import Session
 
 from church import jobs
@@ -30,6 +31,8 @@ _INDEX = "videos.index"
 _INDEX_EVERY = timedelta(minutes=15)
 _FTS = table("video_texts_fts")  # no model: only triggers write to it
 _MOST_SHARED = 6  # words of a title, the longest, for which related videos are looked up
+_MANY = 1000  # videos with a word that is common
+_BY_INDEX = statement_text("SET LOCAL enable_seqscan = off")
 _KEY = re.compile(r"(title|text)-([1-9][0-9]{0,17})")
 
 _Matches = ColumnElement[bool]
@@ -76,23 +79,26 @@ def find_like_titled(session: Session, title: str, limit: int) -> list[int]:
     if not words:
         return []
     like = _like_on_sqlite if session.get_bind().dialect.name == "sqlite" else _like_on_postgresql
-    newest = [like(word).limit(limit).subquery() for word in words[:_MOST_SHARED]]
+    newest = [like(session, word).limit(limit).subquery() for word in words[:_MOST_SHARED]]
     return list(session.scalars(union(*(select(found) for found in newest))))
 
 
-def _like_on_sqlite(word: Piece) -> Select[Any]:
+def _like_on_sqlite(_session: Session, word: Piece) -> Select[Any]:
     return _on_sqlite(f'title : "{word.indexed}"')
 
 
-def _like_on_postgresql(word: Piece) -> Select[Any]:
+def _like_on_postgresql(session: Session, word: Piece) -> Select[Any]:
     title: ColumnElement[Any] = raw("video_texts.title_search")
-    return _on_postgresql(title.op("@@")(_tsquery(_phrase(word))))
+    return _on_postgresql(session, title.op("@@")(_tsquery(_phrase(word))))
 
 
 def _statement(session: Session, pieces: Sequence[Piece], *, in_title: bool, before: int | None) -> Select[Any]:
     """Find the IDs of videos with all pieces in the title, or of the others that have all pieces; newest first."""
     on_sqlite = session.get_bind().dialect.name == "sqlite"
-    statement = (_match_sqlite if on_sqlite else _match_postgresql)(pieces, in_title=in_title)
+    if on_sqlite:
+        statement = _match_sqlite(pieces, in_title=in_title)
+    else:
+        statement = _match_postgresql(session, pieces, in_title=in_title)
     if before is None:
         return statement
     return statement.where((raw("video_texts_fts.rowid") if on_sqlite else VideoText.id) < before)
@@ -117,18 +123,25 @@ def _on_sqlite(match: str) -> Select[Any]:
     return found.where(index.op("MATCH")(match), Video.state == VideoState.READY.value).order_by(rowid.desc())
 
 
-def _match_postgresql(pieces: Sequence[Piece], *, in_title: bool) -> Select[Any]:
+def _match_postgresql(session: Session, pieces: Sequence[Piece], *, in_title: bool) -> Select[Any]:
     words = " & ".join(_phrase(piece) for piece in pieces) + ("" if pieces[-1].letters else ":*")
     title: ColumnElement[Any] = raw("video_texts.title_search")
     text: ColumnElement[Any] = raw("video_texts.search")
     wanted = _tsquery(words)
     matches: _Matches = title.op("@@")(wanted) if in_title else text.op("@@")(wanted) & ~title.op("@@")(wanted)
-    return _on_postgresql(matches)
+    return _on_postgresql(session, matches)
 
 
-def _on_postgresql(matches: _Matches) -> Select[Any]:
+def _on_postgresql(session: Session, matches: _Matches) -> Select[Any]:
+    """Find videos, newest first: a common word from the newest video on, a rare one by the index of the words.
+
+    PostgreSQL, which knows few words, would look for a rare one from the newest video on, through all of them.
+    """
+    session.execute(_BY_INDEX)
+    is_rare = len(session.scalars(select(VideoText.id).where(matches).limit(_MANY)).all()) < _MANY
     found = select(VideoText.id).join(Video, Video.id == VideoText.id)
-    return found.where(matches, Video.state == VideoState.READY.value).order_by(VideoText.id.desc())
+    newest = (VideoText.id + 0 if is_rare else VideoText.id).desc()
+    return found.where(matches, Video.state == VideoState.READY.value).order_by(newest)
 
 
 def _tsquery(words: str) -> ColumnElement[Any]:

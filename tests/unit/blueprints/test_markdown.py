@@ -30,6 +30,7 @@ from church.services import sessions
 from church.services.access import Reader
 from church.services.pages import MOST_TOPICS, current_pages, sitemap
 from church.services.pages.content import Pages
+from church.services.pages.search import find
 from church.services.sessions import SignedIn
 from tests.support.pages_fixture import HIDDEN, make_site, small_library, write_page
 from tests.support.people import add_user, client_of
@@ -397,6 +398,13 @@ def test_search_leads_to_more_results_and_back(client: FlaskClient) -> None:
     assert cards(client, links(client.get(last).text, "prev")[0]) == [seen[-2]]
 
 
+def test_search_says_where_it_stops(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = "These are the first 1 results. To find others, add a word to your search."
+    assert "These are the first" not in client.get("/pages/?q=page").text
+    monkeypatch.setattr(find, "MOST_RESULTS", 1)
+    assert stops in client.get("/pages/?q=page").text
+
+
 def cards_of_all(client: FlaskClient) -> list[str]:
     return [slug for start in range(9) for slug in cards(client, f"/pages/?q=page&start={start}")]
 
@@ -405,11 +413,15 @@ def test_list_with_many_topics_shows_the_most_used_and_leads_to_all(client: Flas
     for number in range(40):
         write_page(tmp_path / "content", f"p{number}", tags=f"[often, rare{number:02}]")
     wait_until(lambda: "/pages/?tags=all" in client.get("/pages/").text, "the pages are listed")
-    for path in ("/", "/pages/", "/pages/?q=page"):
+    for path in ("/", "/pages/"):
         text = client.get(path).text
         assert re.findall(r'tag=([a-z0-9]+)">[^<]*<span class="count">40<', text) == ["often"]
         assert len(re.findall(r'class="count"', text)) == MOST_TOPICS
         assert 'href="/pages/?tags=all"' in text
+    text = client.get("/pages/?q=page").text  # how many of the results have a topic is not known
+    assert len(re.findall(r'<a href="/pages/\?q=page&amp;tag=[a-z0-9]+">[a-z0-9]+</a>', text)) == MOST_TOPICS
+    assert 'class="count"' not in text
+    assert 'href="/pages/?tags=all"' in text
     text = client.get("/pages/?tags=r").text
     assert re.findall(r'href="/pages/\?tag=([^"]+)"', text) == [f"rare{number:02}" for number in range(40)]
     assert "Topics: R · " in text

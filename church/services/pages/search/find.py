@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, table, text, union
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, table, text, union
 from sqlalchemy import literal_column as raw
 from sqlalchemy.orm import Session, aliased
 
@@ -41,8 +42,6 @@ from church.services.pages.search.words import (
 MOST_RESULTS = 1000  # through all parts
 _MOST_UNPUBLISHED = 50
 _MOST_READ = 2000  # unpublished pages
-# Hits of very common words that PostgreSQL ranks: those in title, summary and tags, and as many of the text.
-_MOST_RANKED = 1000
 
 # Weights of title, summary, tags and body: for FTS5's bm25 in this order; PostgreSQL's in the order D, C, B, A.
 _SQLITE_RANK = "bm25(10.0, 4.0, 4.0, 1.0)"
@@ -70,10 +69,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Results:
-    """The pages found, each with a snippet of the text around the words, and at which hit the next results begin."""
+    """The pages found, each with a snippet of the text around the words, and at which hit the next results begin.
+
+    ``is_cut``: there are more, but no search goes further.
+    """
 
     pages: list[tuple[PageFacts, Markup | None]]
     next: int | None = None
+    is_cut: bool = False
 
 
 def find_pages(db: Database, library: Library, wanted: Wanted, confirm: Confirm, render: Render) -> Results:
@@ -86,9 +89,7 @@ def find_pages(db: Database, library: Library, wanted: Wanted, confirm: Confirm,
     pieces = split_query(wanted.query)
     most = max(0, min(wanted.limit, MOST_RESULTS - wanted.offset))
     with db.read() as session:
-        dialect = session.get_bind().dialect.name
-        statement = search_statement(dialect, wanted.query, levels, most + 1, offset=wanted.offset, tag=wanted.tag)
-        hits = [] if statement is None else _fetch(session, dialect, statement)
+        hits = _find_hits(session, wanted, levels, most + 1) if most else []
         slugs = [slug for slug, _ in hits[:most]]
         pages = {page.slug: page for page in confirm(list(library.find_all(slugs).values()))}
         rows = _open_rows(session, [page.slug for page in pages.values() if not may_read(page.access, wanted.reader)])
@@ -99,29 +100,69 @@ def find_pages(db: Database, library: Library, wanted: Wanted, confirm: Confirm,
         and (wanted.tag is None or wanted.tag in page.tags)
         and (may_read(page.access, wanted.reader) or _is_fresh(page, rows.get(slug), render))
     ]
-    has_more = len(hits) > most and wanted.offset + most < MOST_RESULTS
-    return Results(results, wanted.offset + most if has_more else None)
+    has_more, is_last = len(hits) > most, wanted.offset + most >= MOST_RESULTS
+    return Results(results, wanted.offset + most if has_more and not is_last else None, has_more and is_last)
 
 
-def _fetch(session: Session, dialect: str, statement: Select[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Run a search. SQLite ranks all hits in C, which takes long for a common word: that happens off the hub."""
-    if dialect != "sqlite":
-        # It would read the whole table rather than the index where it expects many hits.
-        session.execute(text("SET LOCAL enable_seqscan = off"))
-        return [(str(row.slug), row.snippet) for row in session.execute(statement)]
+def _find_hits(session: Session, wanted: Wanted, levels: Collection[str], limit: int) -> list[tuple[str, str]]:
+    """Find rows of the index: slug and snippet, best first."""
+    dialect = session.get_bind().dialect.name
+    if dialect == "sqlite":
+        return _find_on_sqlite(session, wanted, levels, limit)
+    statement = search_statement(dialect, wanted.query, levels, limit, offset=wanted.offset, tag=wanted.tag)
+    if statement is None:
+        return []
+    # It would read the whole table rather than the index where it expects many hits.
+    session.execute(text("SET LOCAL enable_seqscan = off"))
+    return [(str(row.slug), row.snippet) for row in session.execute(statement)]
+
+
+def _find_on_sqlite(session: Session, wanted: Wanted, levels: Collection[str], limit: int) -> list[tuple[str, str]]:
+    """Find rows like ``_find_hits``. Of very common words, those in title, summary and tags come first.
+
+    To rank a hit takes far longer than to find it. So of more hits than anybody is shown, only the newest are ranked.
+    """
+    pieces, of_tag = split_query(wanted.query[:MAX_QUERY]), split_query(wanted.tag or "")
+    if not pieces:
+        return []
+    search = partial(_on_sqlite, pieces, levels=levels)
+    found = _match_on_sqlite(pieces, of_tag)
+    everything = _Newest(0, 0) if any(piece.has_marks for piece in pieces) else _count(session, search, found.all)
+    headline = _count(session, search, found.headline) if everything.hits > MOST_RESULTS else _Newest(0, 0)
+    if not headline.hits:
+        return _fetch(session, search(found.all, everything.lowest).limit(limit).offset(wanted.offset))
+    hits = _fetch(session, search(found.headline, headline.lowest).limit(limit).offset(wanted.offset))
+    if len(hits) < limit:
+        rest = search(found.rest, _count(session, search, found.rest).lowest).limit(limit - len(hits))
+        hits += _fetch(session, rest.offset(max(0, wanted.offset - headline.hits)))
+    return hits
+
+
+def _count(session: Session, search: Callable[[str], Select[Any]], match: str) -> _Newest:
+    """Count the hits, the newest of them, one more than are ever shown; and the lowest ``rowid`` of these."""
+    rowid: ColumnElement[int] = raw("page_texts_fts.rowid")
+    newest = search(match).with_only_columns(rowid.label("id")).order_by(None).order_by(rowid.desc())
+    of = newest.limit(MOST_RESULTS + 1).subquery()
+    ((count, lowest),) = _fetch(session, select(func.count(), func.min(of.c.id)))
+    return _Newest(count, lowest or 0)
+
+
+def _fetch(session: Session, statement: Select[*tuple[Any, ...]]) -> list[Any]:
+    """Run a search on SQLite. Ranking many hits takes long, in C: that happens off the hub."""
     connection = session.connection()
     compiled = statement.compile(connection, compile_kwargs={"render_postcompile": True})
     values = tuple(compiled.params[name] for name in compiled.positiontup or ())
     cursor = connection.connection.cursor()
     try:
-        found: list[tuple[str, str]] = run_off_hub(_run, cursor, str(compiled), values)
+        found: list[Any] = run_off_hub(_run, cursor, str(compiled), values)
     finally:
         cursor.close()
     return found
 
 
-def _run(cursor: Any, statement: str, values: tuple[object, ...]) -> list[tuple[str, str]]:
-    return [(str(slug), snippet) for slug, snippet in cursor.execute(statement, values).fetchall()]
+def _run(cursor: Any, statement: str, values: tuple[object, ...]) -> list[Any]:
+    rows: list[Any] = cursor.execute(statement, values).fetchall()
+    return rows
 
 
 def find_unpublished(root: Path, library: Library, query: str, tag: str | None) -> list[PageFacts]:
@@ -211,17 +252,21 @@ def search_statement(
     pieces = split_query(query[:MAX_QUERY])
     if not pieces:
         return None
-    search = _on_sqlite if dialect_name == "sqlite" else _on_postgresql
-    return search(pieces, split_query(tag or ""), readable_levels, limit, offset)
+    of_tag = split_query(tag or "")
+    if dialect_name == "sqlite":
+        statement = _on_sqlite(pieces, _match_on_sqlite(pieces, of_tag).all, levels=readable_levels)
+        return statement.limit(limit).offset(offset)
+    return _on_postgresql(pieces, of_tag, readable_levels, limit, offset)
 
 
 def _visible(levels: Collection[str]) -> ColumnElement[bool]:
     """Full rows of readable levels, and open rows of the other pages."""
     whole = aliased(PageText)
-    readable = exists().where(whole.slug == PageText.slug, whole.scope == "full", whole.access.in_(levels))
+    # The level of the whole, and not whether it is readable: for EXISTS, PostgreSQL would read all readable pages.
+    level = select(whole.access).where(whole.slug == PageText.slug, whole.scope == "full").scalar_subquery()
     return or_(
         and_(PageText.scope == "full", PageText.access.in_(levels)),
-        and_(PageText.scope == "open", ~readable),
+        and_(PageText.scope == "open", func.coalesce(level, "").not_in(levels)),
     )
 
 
@@ -238,15 +283,33 @@ def _window(body: Any, pieces: Sequence[Piece], find: Any) -> ColumnElement[Any]
     return func.substr(body, case((at > _WINDOW_BEFORE, at - _WINDOW_BEFORE), else_=1), _WINDOW)
 
 
-def _on_sqlite(
-    pieces: Sequence[Piece], of_tag: Sequence[Piece], levels: Collection[str], limit: int, offset: int
-) -> Select[Any]:
+class _Newest(NamedTuple):
+    """How many hits there are, up to one more than are shown, and the lowest ``rowid`` of the newest of them."""
+
+    hits: int
+    lowest: int
+
+
+class _Match(NamedTuple):
+    """Expressions of FTS5: for all hits, those with all words in title, summary and tags, and the others."""
+
+    all: str
+    headline: str
+    rest: str
+
+
+def _match_on_sqlite(pieces: Sequence[Piece], of_tag: Sequence[Piece]) -> _Match:
     # A last word may be the beginning of a longer one; a phrase of letters may be so anyway.
-    match = " ".join(f'"{piece.indexed}"' for piece in pieces) + ("" if pieces[-1].letters else " *")
-    if of_tag:
-        quoted = " AND ".join(f'"{piece.indexed}"' for piece in of_tag)
-        match = f"({match}) AND tags : ({quoted})"
+    words = " AND ".join(f'"{piece.indexed}"' for piece in pieces) + ("" if pieces[-1].letters else " *")
+    quoted = " AND ".join(f'"{piece.indexed}"' for piece in of_tag)
+    tagged = f"tags : ({quoted}) AND " if of_tag else ""
+    headline = f"({{title summary tags}} : ({words}))"
+    return _Match(f"{tagged}({words})", f"{tagged}{headline}", f"({tagged}({words})) NOT {headline}")
+
+
+def _on_sqlite(pieces: Sequence[Piece], match: str, lowest: int = 0, *, levels: Collection[str]) -> Select[Any]:
     index: ColumnElement[Any] = raw("page_texts_fts")
+    rowid: ColumnElement[int] = raw("page_texts_fts.rowid")
     snippet: ColumnElement[Any] = func.snippet(index, 3, MARK_START, MARK_END, "…", _SNIPPET_WORDS)
     if any(piece.letters for piece in pieces):
         snippet = _window(PageText.body, pieces, func.instr)
@@ -255,12 +318,11 @@ def _on_sqlite(
     return (
         select(PageText.slug, snippet.label("snippet"))
         .select_from(_FTS)
-        .join(PageText, raw("page_texts_fts.rowid") == PageText.id)
+        .join(PageText, rowid == PageText.id)
         .where(index.op("MATCH")(match), raw("page_texts_fts.rank").op("MATCH")(_SQLITE_RANK), _visible(levels))
         .where(*(_contains(piece, func.instr) for piece in pieces if piece.has_marks))
+        .where(*((rowid >= lowest,) if lowest else ()))
         .order_by(raw("page_texts_fts.rank"))
-        .limit(limit)
-        .offset(offset)
     )
 
 
@@ -270,28 +332,24 @@ def _on_postgresql(
     words = [f"'{remove_accents(letter)}'" for piece in pieces for letter in piece.letters or (piece.text,)]
     wanted = func.to_tsquery("simple", " & ".join(words) + ("" if pieces[-1].letters else ":*"))
     search: ColumnElement[Any] = raw("page_texts.search")
-    rank = func.ts_rank(raw(f"'{_POSTGRESQL_WEIGHTS}'::real[]"), search, wanted)
+    rank = partial(func.ts_rank, raw(f"'{_POSTGRESQL_WEIGHTS}'::real[]"))
     filters = [_visible(levels), *(_are_adjacent(piece, search) for piece in pieces if len(piece.letters) > 1)]
     if of_tag:
         letters = [f"'{remove_accents(letter)}':B" for piece in of_tag for letter in piece.letters or (piece.text,)]
         filters.append(search.op("@@")(func.to_tsquery("simple", " & ".join(letters))))
+    # Each branch gives all that sorting needs, so that the table is not read again for it.
+    found = [
+        select(PageText.id, PageText.slug, search.label("search"))
+        .where(column.op("@@")(wanted), *filters)
+        .limit(MOST_RESULTS + 1)
+        .subquery()
+        for column in (raw("page_texts.headline"), search)
+    ]
     ranked = union(
-        *(
-            select(found.c.id)
-            for found in (
-                select(PageText.id).where(column.op("@@")(wanted), *filters).limit(_MOST_RANKED).subquery()
-                for column in (raw("page_texts.headline"), search)
-            )
-        )
-    )
-    best = (
-        select(PageText.slug, PageText.body, rank.label("rank"))
-        .where(PageText.id.in_(ranked))
-        .order_by(rank.desc(), PageText.slug)
-        .limit(limit)
-        .offset(offset)
-        .subquery("best")
-    )
+        *(select(one.c.id, one.c.slug, rank(one.c.search, wanted).label("rank")) for one in found)
+    ).subquery()
+    first = select(ranked).order_by(ranked.c.rank.desc(), ranked.c.slug).limit(limit).offset(offset).subquery("first")
+    best = select(first.c.slug, first.c.rank, PageText.body).join(PageText, PageText.id == first.c.id).subquery("best")
     options = (
         f'StartSel="{MARK_START}", StopSel="{MARK_END}", MaxFragments=1, FragmentDelimiter="…", '
         f"MaxWords={_SNIPPET_WORDS}, MinWords={_SNIPPET_WORDS // 2}"

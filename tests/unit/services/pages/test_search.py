@@ -17,6 +17,7 @@ from church.models.pages import PageText
 from church.services import live_broadcast
 from church.services.access import ANONYMOUS, Reader
 from church.services.pages.content import Pages
+from church.services.pages.search import find
 from church.services.pages.search.find import search_statement
 from church.services.pages.search.words import search_words
 from tests.support.pages_fixture import CLOSED, HIDDEN, small_library, write_page
@@ -297,6 +298,90 @@ def test_search_notice_of_a_new_page_has_its_title_as_written(site: Site, monkey
     write_page(site.content, "kiroku", title="昨日の記録")
     site.reindex()
     assert titles == {"kiroku": "昨日の記録"}
+
+
+# -- very common words ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No search shows more than six results."""
+    monkeypatch.setattr(find, "MOST_RESULTS", 6)
+
+
+def read_on(site: Site, query: str, reader: Reader = ANONYMOUS, tag: str | None = None) -> tuple[list[str], int | None]:
+    """Follow the results, two at a time, to their end; returns all, and the ``most`` of the last part."""
+    found, offset = list[str](), 0
+    while True:
+        part = site.pages.search(db, query, reader, tag, offset=offset, limit=2)
+        found += [card.slug for card in part.cards]
+        if part.next is None:
+            return found, part.most
+        assert part.most is None
+        offset = part.next
+
+
+def write_common(site: Site, count: int, **front: object) -> set[str]:
+    slugs = {f"text{number}" for number in range(count)}
+    for slug in slugs:
+        write_page(site.content, slug, "A harbour, and a harbour.", **front)
+    return slugs
+
+
+@pytest.mark.usefixtures("few")
+def test_search_of_a_common_word_has_titles_first_each_page_once_and_says_that_there_is_more(site: Site) -> None:
+    texts = write_common(site, 9)
+    for number in range(3):
+        write_page(site.content, f"title{number}", "Nothing else.", title=f"Harbour {number}")
+    site.reindex()
+    for query in ("harbour", "h"):
+        found, most = read_on(site, query)
+        assert (len(found), len(set(found)), most) == (6, 6, 6)
+    found, _ = read_on(site, "harbour")
+    assert set(found[:3]) == {"title0", "title1", "title2"}
+    assert set(found[3:]) < texts
+
+
+@pytest.mark.usefixtures("few")
+def test_search_that_finds_as_many_as_are_shown_is_whole(site: Site) -> None:
+    texts = write_common(site, 6)
+    site.reindex()
+    found, most = read_on(site, "harbour")
+    assert (sorted(found), most) == (sorted(texts), None)
+
+
+@pytest.mark.usefixtures("few")
+def test_search_of_a_common_word_leaves_no_room_to_pages_that_the_reader_may_not_find(site: Site) -> None:
+    texts = write_common(site, 5)
+    for number in range(9):  # indexed later, and their public part has no such word
+        body = "Opening.\n\n## Part\n\nThe harbour."
+        write_page(site.content, f"zebra{number}", body, title=f"Zebra {number}", access="premium")
+    site.reindex()
+    assert set(read_on(site, "harbour")[0]) == texts
+    assert len(read_on(site, "harbour", SUBSCRIBER)[0]) == 6
+
+
+@pytest.mark.usefixtures("few")
+def test_search_of_a_common_word_within_a_tag_finds_its_pages_only(site: Site) -> None:
+    write_common(site, 9, tags="[sea]")
+    for number in range(9):
+        write_page(site.content, f"other{number}", "A harbour.", tags="[land]")
+    write_page(site.content, "title", "Nothing else.", title="Harbour", tags="[sea]")
+    site.reindex()
+    found, most = read_on(site, "harbour", tag="sea")
+    assert (found[0], most) == ("title", 6)
+    assert all(slug.startswith("text") for slug in found[1:])
+
+
+@pytest.mark.usefixtures("few")
+def test_search_of_common_letters_with_marks_compares_the_marks(site: Site) -> None:
+    for number in range(9):
+        write_page(site.content, f"pan{number}", "ぱんと海")
+        write_page(site.content, f"ban{number}", "ばんと海")
+    site.reindex()
+    found, most = read_on(site, "ぱん")
+    assert (len(set(found)), most) == (6, 6)
+    assert all(slug.startswith("pan") for slug in found)
 
 
 # -- the query ------------------------------------------------------------------------------------------------------

@@ -49,6 +49,13 @@ def test_search_has_titles_first_then_the_newest_and_goes_on_by_key(on_both: Fla
         assert found == ordered
 
 
+def test_search_orders_common_and_rare_words_alike(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_MANY", 4)
+    add_rows([{"slug": f"v{n}", "title": "Harbour lantern" if n < 3 else "Harbour"} for n in range(6)])
+    assert find("harbour") == [f"v{n}" for n in (5, 4, 3, 2, 1, 0)]
+    assert find("lantern") == find("lant") == ["v2", "v1", "v0"]
+
+
 def test_search_finds_videos_beyond_the_newest_thousand(at_work: Flask) -> None:
     add_rows([{"slug": "first", "title": "A rare lantern"}, *({"slug": f"v{n}"} for n in range(1100))])
     assert find("lantern") == ["first"]
