@@ -135,7 +135,7 @@ def work(info: ScriptInfo) -> None:
     """Run queued and scheduled jobs until a signal stops the process."""
     from church.server.work import run_work
 
-    run_work(info.load_app, load_settings())
+    run_work(info.load_app)
 
 
 @church.command(with_appcontext=False)

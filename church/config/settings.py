@@ -425,7 +425,25 @@ def _complaint(error: Any) -> str:
     return f"{name}: got {got}; expected {expected}"
 
 
+_kept: Settings | None = None
+
+
+def keep_settings() -> Settings:
+    """Let ``load_settings`` return the settings of now, in this process and its children.
+
+    gunicorn's master calls this: a child that starts later must not read an env file that is being edited.
+    """
+    global _kept  # noqa: PLW0603 - a fact of the process
+    _kept = read_settings()
+    return _kept
+
+
 def load_settings(**overrides: Any) -> Settings:
+    """Return the settings that this process keeps; without them, or with ``overrides``, see ``read_settings``."""
+    return read_settings(**overrides) if _kept is None or overrides else _kept
+
+
+def read_settings(**overrides: Any) -> Settings:
     """Read the settings from the environment and an env file.
 
     ``CHURCH_ENV_FILE`` names the file: ``.env`` by default, none if it is empty. ``overrides`` are settings by their

@@ -26,13 +26,13 @@ from gunicorn import sock
 from gunicorn.app import base
 from gunicorn.arbiter import Arbiter
 
-from church.config import ConfigError, load_settings
+from church.config import ConfigError, keep_settings, read_settings
 from church.lib.memory import give_back_free_memory
 from church.lib.processes import describe_exit
 from church.server import early_names
 from church.server.forked_process import ForkedProcess
 from church.server.supervisor import find_bind_problem
-from church.server.work import WITH_WORK, run_work, settings_of
+from church.server.work import WITH_WORK, run_work
 
 _HANDOVER = "_CHURCH_HANDOVER"  # environment of a master that has replaced itself
 _WORK_AFTER = 1.0  # seconds for the web workers to start first: visitors wait for them, jobs can be later
@@ -135,7 +135,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         from church import create_app, telemetry  # noqa: PLC0415 - the master listens before it imports the site
         from church.server.rehearsal import load_what_comes_later, rehearse  # noqa: PLC0415
 
-        settings = load_settings()
+        settings = keep_settings()
         if telemetry.is_tracing():
             create_app(settings.model_copy(update={"telemetry": False}))  # to import it
         else:
@@ -212,7 +212,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             listener.close()
         for worker in self.WORKERS.values():
             worker.tmp.close()
-        run_work(self.app.wsgi, settings_of(self.app))
+        run_work(self.app.wsgi)
 
     # -- reload and stop ----------------------------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """Replace this process by one that loads everything anew, unless that can't start: there is no way back."""
         self.log.info("Hang up: %s", self.master_name)
         try:
-            bind = load_settings().bind
+            bind = read_settings().bind
         except ConfigError as error:
             self.log.error("not reloaded, these settings are wrong:\n%s", error)  # noqa: TRY400 - no traceback
             return

@@ -42,7 +42,6 @@ from church.server.known_heads import KnownRequest
 from church.server.open_connections import OpenConnections, Place
 from church.server.request_body import NO_BODY, RequestBody, settle_bodies
 from church.server.sendfile import CutShortError, FileSocket
-from church.server.work import settings_of
 
 WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
 _FULL = 0.9  # share of worker_connections from which on waiting connections make room; gunicorn then stops to accept
@@ -126,11 +125,11 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def load_wsgi(self) -> None:
         """Start telemetry, then take over the app of the master, or make one."""
         gc.disable()  # loading makes no garbage worth an eighth of its time
-        from church import live, telemetry  # noqa: PLC0415 - the master listens before it imports the site
+        from church import config, live, telemetry  # noqa: PLC0415 - the master listens before it imports the site
         from church.server.kept_answers import Door  # noqa: PLC0415
         from church.web import answer_cache, headers, maintenance, proxies  # noqa: PLC0415
 
-        settings = settings_of(self.app)
+        settings = config.load_settings()
         self._body_seconds = settings.body_timeout
         telemetry.start_process(settings, "web")
         self._end = telemetry.end_process

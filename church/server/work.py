@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from church.config import Settings, load_settings
+from church.config import load_settings
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -15,21 +15,12 @@ WITH_WORK = "_CHURCH_WITH_WORK"
 """Environment variable by which ``flask church run`` has gunicorn's master fork this process, too."""
 
 
-def settings_of(application: Any) -> Settings:
-    """The settings of the app that gunicorn's master has made; those of now if it has made none.
-
-    A child must not read them anew: its app has those of the master, and the env file may be half edited.
-    """
-    settings: Settings = application.callable.config["CHURCH"] if application.callable else load_settings()
-    return settings
-
-
-def run_work(load_app: Callable[[], Flask], settings: Settings) -> None:
+def run_work(load_app: Callable[[], Flask]) -> None:
     """Run jobs until SIGTERM or SIGINT. ``load_app`` makes the app; telemetry starts before it."""
     from church import jobs, telemetry  # noqa: PLC0415 - the master forks before it needs any of it
     from church.services import pages  # noqa: PLC0415
 
-    telemetry.start_process(settings, "work")
+    telemetry.start_process(load_settings(), "work")
     stop = threading.Event()
     try:
         app = load_app()

@@ -41,7 +41,7 @@ def lay_out(tree: Path) -> None:
 class Gunicorn:
     """gunicorn over a tree of its own, as the systemd unit starts it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **extra: str) -> None:
         self.tree = folder / "tree"
         self.tree.mkdir()
         lay_out(self.tree)
@@ -60,6 +60,7 @@ class Gunicorn:
             "CHURCH_LIMIT_PAGE": "1000000/minute",
             "CHURCH_LIMIT_TELEMETRY_API": "1000000/minute",
             "WEB_CONCURRENCY": "1",
+            **extra,
         }
         command = [sys.executable, "-m", "gunicorn", "-c", "ops/gunicorn.conf.py", "wsgi:app"]
         self.process = subprocess.Popen(command, cwd=self.tree, env=environment)
@@ -152,9 +153,26 @@ def test_reload_with_wrong_settings_keeps_the_site_and_says_why(gunicorn: Gunico
     assert gunicorn.answers()
 
 
+@pytest.fixture(params=["untraced", "traced"])
+def either(request: pytest.FixtureRequest, gunicorn: Gunicorn, tmp_path: Path) -> Iterator[Gunicorn]:
+    """A site whose workers take over the app of their master, and one with tracing, where each makes its own."""
+    if request.param == "untraced":
+        yield gunicorn
+        return
+    with socket.create_server(("127.0.0.1", 0)) as collector:  # it answers nothing
+        address = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        one = Gunicorn(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=address)
+        try:
+            yield one
+        finally:
+            one.process.terminate()
+            one.process.wait(timeout=90)
+
+
 def test_worker_that_starts_while_the_settings_are_edited_goes_on_with_those_of_the_last_reload(
-    gunicorn: Gunicorn,
+    either: Gunicorn,
 ) -> None:
+    gunicorn = either
     (worker,) = list_children(gunicorn.process.pid)
     gunicorn.settings_file.write_text("CHURCH_SITE_NAME=Unfinished\nCHURCH_MAX_BODY=mu")
     os.kill(worker, signal.SIGKILL)

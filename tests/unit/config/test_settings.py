@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from church.config import ConfigError, Settings, load_settings
+from church.config import ConfigError, Settings, keep_settings, load_settings, read_settings, settings
 from tests.support.helpers import STRONG
 from tests.support.pictures import SVG, make_jpeg
 
@@ -74,6 +74,23 @@ def test_settings_come_from_the_named_file(
     else:
         monkeypatch.setenv("CHURCH_ENV_FILE", named)
     assert load_settings().workers == workers
+
+
+def test_settings_that_are_kept_stay_until_they_are_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings"
+    monkeypatch.setattr(settings, "_kept", None)
+    monkeypatch.setenv("CHURCH_ENV_FILE", str(file))
+    monkeypatch.setenv("CHURCH_INSTANCE", str(tmp_path / "instance"))
+    file.write_text("CHURCH_SITE_NAME=Before\n")
+    kept = keep_settings()
+    file.write_text("CHURCH_SITE_NAME=Afterwards\n")
+    assert load_settings() is kept
+    assert (kept.site_name, read_settings().site_name) == ("Before", "Afterwards")
+    assert load_settings(CHURCH_SITE_NAME="Other").site_name == "Other"
+    file.write_text("CHURCH_MAX_BODY=mu")
+    assert load_settings() is kept
+    with pytest.raises(ConfigError):
+        read_settings()
 
 
 def test_settings_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

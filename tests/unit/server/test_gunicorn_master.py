@@ -86,14 +86,14 @@ def test_worker_is_forked_with_signals_held_until_it_handles_them(master: Any, m
 
 
 def test_work_is_forked_with_signals_held_until_it_handles_them(master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[set[Any]] = []
+    seen: list[set[int]] = []
     monkeypatch.setattr(gunicorn_master.signal, "signal", lambda *_: seen.append(held()))
-    monkeypatch.setattr(gunicorn_master, "run_work", lambda _load, settings: seen.append(held() | {settings}))
-    master.app = SimpleNamespace(wsgi=None, callable=SimpleNamespace(config={"CHURCH": "settings of the app"}))
+    monkeypatch.setattr(gunicorn_master, "run_work", lambda _load: seen.append(held()))
+    master.app = SimpleNamespace(wsgi=None)
     master.log = SimpleNamespace(info=lambda *_args, **_options: None)
     master._work = SimpleNamespace(due=0.0, pid=1, reap=lambda: None, start=master._run_work)
     master._mind_work()
-    assert seen == [gunicorn_master._SIGNALS] * len(gunicorn_master._SIGNALS) + [{"settings of the app"}]
+    assert seen == [gunicorn_master._SIGNALS] * len(gunicorn_master._SIGNALS) + [set()]
     assert held() == set()
 
 
@@ -104,7 +104,7 @@ def test_reload_to_an_address_that_is_taken_keeps_the_site(master: Any, monkeypa
     master.cfg = SimpleNamespace(address=[], bind=["127.0.0.1:1"])
     with socket.create_server(("127.0.0.1", 0)) as other:
         bind = f"127.0.0.1:{other.getsockname()[1]}"
-        monkeypatch.setattr(gunicorn_master, "load_settings", lambda: SimpleNamespace(bind=bind))
+        monkeypatch.setattr(gunicorn_master, "read_settings", lambda: SimpleNamespace(bind=bind))
         master.handle_hup()
     assert said == [f"not reloaded, nothing can listen on {bind} beside this site: {os.strerror(errno.EADDRINUSE)}"]
 
