@@ -337,17 +337,14 @@ def _on_postgresql(
     if of_tag:
         letters = [f"'{remove_accents(letter)}':B" for piece in of_tag for letter in piece.letters or (piece.text,)]
         filters.append(search.op("@@")(func.to_tsquery("simple", " & ".join(letters))))
-    # Each branch gives all that sorting needs, so that the table is not read again for it.
-    found = [
-        select(PageText.id, PageText.slug, search.label("search"))
-        .where(column.op("@@")(wanted), *filters)
-        .limit(MOST_RESULTS + 1)
-        .subquery()
-        for column in (raw("page_texts.headline"), search)
-    ]
-    ranked = union(
-        *(select(one.c.id, one.c.slug, rank(one.c.search, wanted).label("rank")) for one in found)
-    ).subquery()
+    # Both give all that sorting needs, so that the table is not read again for it. The text is not searched where
+    # title, summary and tags alone have more hits than anybody is shown.
+    hits = select(PageText.id, PageText.slug, search.label("search")).where(*filters).limit(MOST_RESULTS + 1)
+    headline = hits.where(raw("page_texts.headline").op("@@")(wanted)).cte("headline")
+    is_enough = select(func.count() > MOST_RESULTS).select_from(headline).scalar_subquery()
+    others = hits.where(search.op("@@")(wanted), ~is_enough).subquery()
+    ranks = [select(one.c.id, one.c.slug, rank(one.c.search, wanted).label("rank")) for one in (headline, others)]
+    ranked = union(*ranks).subquery()
     first = select(ranked).order_by(ranked.c.rank.desc(), ranked.c.slug).limit(limit).offset(offset).subquery("first")
     best = select(first.c.slug, first.c.rank, PageText.body).join(PageText, PageText.id == first.c.id).subquery("best")
     options = (
