@@ -67,6 +67,12 @@ def test_search_needs_every_word_and_completes_the_last(db: Database) -> None:
     assert slugs(db, "cand wick") == []
 
 
+def test_search_of_many_words_needs_them_all_and_marks_the_first(db: Database) -> None:
+    ((slug, snippet),) = find(db, "a lamp has wick too filler words fol")
+    assert (slug, f"{MARK_START}lamp{MARK_END}" in snippet) == ("wick", True)
+    assert slugs(db, "a lamp has wick too filler words flo") == []
+
+
 @pytest.mark.parametrize(
     "query", ["cafe", "CAFÉ", "Cafe\u0301", "creme brulee", "well-known", "7.30", "(café)", "hours:"]
 )

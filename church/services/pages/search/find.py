@@ -46,6 +46,7 @@ _MOST_READ = 2000  # unpublished pages
 # Weights of title, summary, tags and body: for FTS5's bm25 in this order; PostgreSQL's in the order D, C, B, A.
 _SQLITE_RANK = "bm25(10.0, 4.0, 4.0, 1.0)"
 _POSTGRESQL_WEIGHTS = "{0.1, 0.1, 0.4, 1.0}"
+_MOST_RANKING = 4  # words that PostgreSQL ranks by, and marks: its time for both grows with their square
 _SNIPPET_WORDS = 24
 # Characters of the stored text that a snippet of an unspaced script is cut from, and of the snippet around the match.
 _WINDOW, _WINDOW_BEFORE = 800, 200
@@ -331,6 +332,7 @@ def _on_postgresql(
 ) -> Select[Any]:
     words = [f"'{remove_accents(letter)}'" for piece in pieces for letter in piece.letters or (piece.text,)]
     wanted = func.to_tsquery("simple", " & ".join(words) + ("" if pieces[-1].letters else ":*"))
+    ranking = wanted if len(words) <= _MOST_RANKING else func.to_tsquery("simple", " & ".join(words[:_MOST_RANKING]))
     search: ColumnElement[Any] = raw("page_texts.search")
     rank = partial(func.ts_rank, raw(f"'{_POSTGRESQL_WEIGHTS}'::real[]"))
     filters = [_visible(levels), *(_are_adjacent(piece, search) for piece in pieces if len(piece.letters) > 1)]
@@ -343,7 +345,7 @@ def _on_postgresql(
     headline = hits.where(raw("page_texts.headline").op("@@")(wanted)).cte("headline")
     is_enough = select(func.count() > MOST_RESULTS).select_from(headline).scalar_subquery()
     others = hits.where(search.op("@@")(wanted), ~is_enough).subquery()
-    ranks = [select(one.c.id, one.c.slug, rank(one.c.search, wanted).label("rank")) for one in (headline, others)]
+    ranks = [select(one.c.id, one.c.slug, rank(one.c.search, ranking).label("rank")) for one in (headline, others)]
     ranked = union(*ranks).subquery()
     first = select(ranked).order_by(ranked.c.rank.desc(), ranked.c.slug).limit(limit).offset(offset).subquery("first")
     best = select(first.c.slug, first.c.rank, PageText.body).join(PageText, PageText.id == first.c.id).subquery("best")
@@ -352,7 +354,7 @@ def _on_postgresql(
         f"MaxWords={_SNIPPET_WORDS}, MinWords={_SNIPPET_WORDS // 2}"
     )
     # The subquery limits the rows first, so that snippets are made only for those shown.
-    marked = func.ts_headline("simple", best.c.body, wanted, options)
+    marked = func.ts_headline("simple", best.c.body, ranking, options)
     snippet = _window(best.c.body, pieces, func.strpos) if any(piece.letters for piece in pieces) else marked
     return select(best.c.slug, snippet.label("snippet")).order_by(best.c.rank.desc(), best.c.slug)
 
