@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -170,6 +170,7 @@ _PART = 110
 """Rows that a step may read more of: two parts of a list."""
 _SHOWS = "shows 53 weeks and up to 400 deployments, of which the small site has fewer"
 _WORDS = "found by an index of words, which PostgreSQL takes for large tables alone: ops.bench.size measures it"
+_HALVES = "finds the day by halves, in some twenty looks at a million"
 GROWING: dict[str, str] = {
     "search, common word": _WORDS,
     "search, rare word": _WORDS,
@@ -188,9 +189,12 @@ GROWING: dict[str, str] = {
     "jobs, dead": "counts up to ten thousand of each state",
     "webhook events": "counts up to a thousand of each state",
     "webhook events, failed": "counts up to a thousand of each state",
+    "webhook events, of a day": "counts up to a thousand of each state, and finds the day by halves",
+    "members, of a day": _HALVES,
+    "ledger, of a day": _HALVES,
+    "audit log, of a day": _HALVES,
     "job billing.forget_payloads": "reads one batch of what is done",
     "job billing.reminders": "reads the subscriptions and passes that end within days, once an hour",
-    "job pages.index": "compares the stamps of all pages, every five minutes",
     "job videos.index": "compares the stamps of all videos, every quarter of an hour",
 }
 """Steps that may read more on a larger site, and why."""
@@ -233,6 +237,51 @@ def _require_reasons(found: list[str]) -> None:
 def test_exceptions_name_what_is_there(walks: tuple[Trails, Trails]) -> None:
     assert set(GROWING) <= set(walks[0])
     assert set(SMALL_TABLES) <= set(Base.metadata.tables)
+
+
+NOT_WALKED = {
+    "admin.live_notice": "a form",
+    "admin.maintenance": "a form",
+    "admin.membership_ledger_csv": "an export, which ops.bench.size measures by rows",
+    "admin.video_new": "a form",
+    "admin.video_upload_state": "an upload that is under way",
+    "auth.delete_form": "a form",
+    "auth.email_form": "a form",
+    "auth.first_admin_form": "a form",
+    "auth.forgot_form": "a form",
+    "auth.list_sessions": "leads to the account",
+    "auth.login_form": "a form",
+    "auth.mail_sent": "says the same to everyone",
+    "auth.register_form": "a form",
+    "auth.reset_form": "a form",
+    "auth.verify_form": "a form",
+    "brand.file": "a file",
+    "live.list_rooms": "leads to the first room",
+    "live.ws": "a socket",
+    "markdown.picture": "a file",
+    "markdown.robots": "says the same to everyone",
+    "markdown.sitemap_file": "kept with the sitemap, of a site with more than 50,000 addresses",
+    "markdown.without_slash": "leads to the list",
+    "static": "a file",
+    "status.ready": "asks each part whether it answers",
+    "stripe.cancel": "leads to the account",
+    "stripe.preview": "asks Stripe",
+    "stripe.success": "asks Stripe",
+    "video.asset": "a file",
+    "video.stream": "a file",
+}
+"""Addresses that are read by GET and are not walked, and why."""
+
+
+def test_every_address_is_walked_or_says_why_not(migrated_site: Settings) -> None:
+    app = create_app(migrated_site)
+    adapter, places = app.url_map.bind("church.example"), defaultdict(lambda: "0")
+    walked = {
+        str(adapter.match(path.removesuffix("#json").format_map(places).partition("?")[0])[0])
+        for _, path in PAGES.values()
+    }
+    every = {rule.endpoint for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())}
+    assert every - walked == set(NOT_WALKED)
 
 
 # -- the seed ---------------------------------------------------------------------------------------------------------
