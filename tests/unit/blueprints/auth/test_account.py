@@ -10,6 +10,7 @@ from flask import Flask
 
 from church.models import User
 from church.services.sessions import Device
+from church.web import kept_pages
 from tests.support.browsing import JSON, Browser, follow_redirect, load_account
 from tests.support.people import PASSWORD, add_user, sign_in, with_cookie
 
@@ -43,6 +44,31 @@ def test_account_page_unverified_member_is_asked_to_confirm(app: Flask) -> None:
     assert "registered on" in page.text
     assert "a member since" not in page.text
     assert 'action="/auth/verify/resend"' in page.text
+
+
+def test_account_page_is_rendered_once_and_shows_each_member_their_own(app: Flask, ada: User, browser: Browser) -> None:
+    own = browser.get("/auth/account").text
+    kept = len(app.extensions["kept_pages"])
+    bob = add_user(app, "bob@church.example", name="Bob & Co")
+    page = Browser(app, bob).get("/auth/account").text
+    assert len(app.extensions["kept_pages"]) == kept
+    for text, other in ((own, "bob@church.example"), (page, ada.email), (page, "Ada"), (own, "Bob")):
+        assert other is not None
+        assert other not in text
+    assert page.count("bob@church.example") == 3
+    assert page.count("Bob &amp; Co") == 2
+    assert re.findall(r'csrf_token" value="([^"]+)', own)[0] not in page
+
+
+def test_account_page_from_memory_is_the_page_rendered_anew(
+    app: Flask, ada: User, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(app, ada, Device("203.0.113.5", "Mozilla/5.0 (iPhone) <b>Safari/605.1</b>"))
+    browser.get("/auth/account")
+    kept = browser.get("/auth/account").text
+    monkeypatch.setattr(kept_pages, "_has_messages", lambda: True)
+    assert browser.get("/auth/account").text == kept
+    assert kept.count('class="device-name"') == 2
 
 
 def test_account_as_json(ada: User, browser: Browser) -> None:
