@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, bindparam, literal, select, union_all
+from sqlalchemy import CompoundSelect, Connection, bindparam, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from church.config import current_settings
@@ -64,7 +64,8 @@ def _opens(subscription: SubscriptionFacts, now: datetime, grace_days: int) -> b
 @cache
 def _premium_query() -> CompoundSelect[Any]:
     subscribed = select(Subscription.status, Subscription.past_due_since, literal(0)).where(
-        Subscription.user_id == bindparam("user_id"), Subscription.status.in_(sorted({*PAID_STATUSES, PAST_DUE}))
+        Subscription.user_id == bindparam("user_id"),
+        or_(*(Subscription.status == status for status in sorted({*PAID_STATUSES, PAST_DUE}))),
     )
     granted = select(literal(""), Grant.until, literal(1)).where(
         Grant.user_id == bindparam("user_id"), Grant.revoked_at.is_(None)
@@ -74,7 +75,12 @@ def _premium_query() -> CompoundSelect[Any]:
 
 def member_has_premium(session: Session, user_id: int, now: datetime) -> bool:
     """Whether the member has premium according to the database; one statement, by index."""
-    rows: Sequence[Any] = session.connection().execute(_premium_query(), {"user_id": user_id}).all()
+    return read_premium(session.connection(), user_id, now)
+
+
+def read_premium(connection: Connection, user_id: int, now: datetime) -> bool:
+    """Like ``member_has_premium``, without a session."""
+    rows: Sequence[Any] = connection.execute(_premium_query(), {"user_id": user_id}).all()
     subscriptions = [SubscriptionFacts(status, moment) for status, moment, is_grant in rows if not is_grant]
     grants = [GrantFacts(moment) for _, moment, is_grant in rows if is_grant]
     return has_premium(subscriptions, grants, now, current_settings().grace_days)

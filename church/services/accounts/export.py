@@ -36,8 +36,8 @@ class Profile:
 
 def read_profile(user_id: int) -> Profile:
     """Load the profile of a member. Raises UnauthorizedError if the account was disabled or deleted meanwhile."""
-    with db.read() as session:
-        user = session.connection().execute(_profile_query(), {"user_id": user_id}).one_or_none()
+    with db.read_connection() as connection:
+        user = connection.execute(_profile_query(), {"user_id": user_id}).one_or_none()
     if user is None:
         raise UnauthorizedError
     return Profile(

@@ -8,9 +8,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from church.database.plain_rows import build_rows, columns_of
 from church.models import Customer, Grant, Invoice, Price, Product, Subscription, User
 from church.models.billing import CURRENT_STATUSES
 from church.services.billing.plans import amount_in
@@ -36,63 +37,74 @@ class MembershipData:
     """Each further subscription that the member has, and may pay for; newest first."""
 
 
+_NOTHING = MembershipData(None, None, None, None, "", "", None, had_one=False)
+
+
 class _Row(NamedTuple):
-    """A subscription with the name of its product and its newest invoice."""
+    """A subscription with its newest invoice and the name of its product, if there is one, and what the member has."""
 
-    subscription: Subscription
     product_name: str | None
+    subscription: Subscription | None
     invoice: Invoice | None
+    customer: Customer | None
+    grant: Grant | None
 
 
 @cache
-def _subscriptions_query() -> Select[*tuple[Any, ...]]:
-    """Make the query for all subscriptions of a member, once: making it costs as much as sending it."""
+def _membership_query() -> Select[*tuple[Any, ...]]:
+    """Make the query for all that a member has, once: making it costs as much as sending it.
+
+    It finds a row for each subscription, or one without. All have the customer in use and the grant that lasts longest.
+    """
+    models = (Subscription, Invoice, Customer, Grant)
+    query = select(Product.name, *(column for model in models for column in columns_of(model))).select_from(User)
+    query = query.outerjoin(Customer, Customer.id == _customer_in_use())
+    query = query.outerjoin(Grant, Grant.id == _longest_grant())
+    query = query.outerjoin(Subscription, Subscription.user_id == User.id)
+    query = query.outerjoin(Product, Product.stripe_id == Subscription.stripe_product)
+    query = query.outerjoin(Invoice, Invoice.id == _newest_invoice())
+    return query.where(User.id == bindparam("user_id"))
+
+
+def _customer_in_use() -> ScalarSelect[int]:
+    own = aliased(Customer)
+    query = select(own.id).where(own.user_id == User.id, own.deleted_at.is_(None))
+    return query.order_by(*_in_use_first(own)).limit(1).correlate(User).scalar_subquery()
+
+
+def _longest_grant() -> ScalarSelect[int]:
+    own = aliased(Grant)
+    query = select(own.id).where(own.user_id == User.id, own.revoked_at.is_(None), own.until > bindparam("now"))
+    return query.order_by(own.until.desc()).limit(1).correlate(User).scalar_subquery()
+
+
+def _newest_invoice() -> ScalarSelect[int]:
     own = aliased(Invoice)
-    newest = (
-        select(own.id)
-        .where(own.stripe_subscription == Subscription.stripe_id, own.status != "draft")
-        .order_by(own.created_at.desc(), own.id.desc())
-        .limit(1)
-        .correlate(Subscription)
-        .scalar_subquery()
-    )
-    query = select(Subscription, Product.name, Invoice).where(Subscription.user_id == bindparam("user_id"))
-    named = query.outerjoin(Product, Product.stripe_id == Subscription.stripe_product)
-    return named.outerjoin(Invoice, Invoice.id == newest)
+    query = select(own.id).where(own.stripe_subscription == Subscription.stripe_id, own.status != "draft")
+    newest = query.order_by(own.created_at.desc(), own.id.desc()).limit(1)
+    return newest.correlate(Subscription).scalar_subquery()
 
 
-@cache
-def _customer_query() -> Select[*tuple[Any, ...]]:
-    """Make the query for the customer in use and the grant that lasts longest, each None if there is none."""
-    customer = and_(Customer.user_id == User.id, Customer.deleted_at.is_(None))
-    grant = and_(Grant.user_id == User.id, Grant.revoked_at.is_(None), Grant.until > bindparam("now"))
-    query = select(Customer, Grant).select_from(User).outerjoin(Customer, customer).outerjoin(Grant, grant)
-    order = (*_customers_in_use_first(), Grant.until.desc())
-    return query.where(User.id == bindparam("user_id")).order_by(*order).limit(1)
-
-
-def load_membership(session: Session, user_id: int, now: datetime, grace_days: int) -> MembershipData:
-    """Load everything the billing pages need about a member: two queries, and one for a change of plan to come."""
-    rows = [_Row(*row) for row in session.execute(_subscriptions_query(), {"user_id": user_id})]
-    current = [row for row in rows if row.subscription.status in CURRENT_STATUSES]
-    current.sort(key=lambda row: _rank(row.subscription, now, grace_days), reverse=True)
-    found = session.execute(_customer_query(), {"user_id": user_id, "now": now}).first()
-    customer, grant = found if found is not None else (None, None)
-    main = _load_subscription(session, current[0] if current else None)
-    others = tuple(_load_subscription(session, row) for row in current[1:])
-    return replace(main, grant=grant, customer=customer, had_one=bool(rows), others=others)
+def load_membership(connection: Connection, user_id: int, now: datetime, grace_days: int) -> MembershipData:
+    """Load everything the billing pages need about a member: one query, and one for a change of plan to come."""
+    found = connection.execute(_membership_query(), {"user_id": user_id, "now": now}).all()
+    rows = [_Row(name, *build_rows(values, Subscription, Invoice, Customer, Grant)) for name, *values in found]
+    own = [(row.subscription, row) for row in rows if row.subscription is not None]
+    current = [one for one in own if one[0].status in CURRENT_STATUSES]
+    current.sort(key=lambda one: _rank(one[0], now, grace_days), reverse=True)
+    described = [_describe(connection, subscription, row) for subscription, row in current]
+    main = described[0] if described else _NOTHING
+    customer, grant = (rows[0].customer, rows[0].grant) if rows else (None, None)
+    return replace(main, grant=grant, customer=customer, had_one=bool(own), others=tuple(described[1:]))
 
 
 def _rank(row: Subscription, now: datetime, grace_days: int) -> tuple[bool, datetime, int]:
     return _has_premium(row, now, grace_days), row.created_at, row.id
 
 
-def _load_subscription(session: Session, row: _Row | None) -> MembershipData:
+def _describe(connection: Connection, own: Subscription, row: _Row) -> MembershipData:
     """Describe one subscription with its plan, the next one, and its invoice."""
-    if row is None:
-        return MembershipData(None, None, None, None, "", "", None, had_one=False)
-    own = row.subscription
-    next_name, next_amount = _find_next_plan(session, own) if own.next_price else ("", None)
+    next_name, next_amount = _find_next_plan(connection, own) if own.next_price else ("", None)
     return MembershipData(
         subscription=own,
         grant=None,
@@ -108,14 +120,13 @@ def _load_subscription(session: Session, row: _Row | None) -> MembershipData:
 def find_customer(session: Session, user_id: int) -> Customer | None:
     """Find the member's customer at Stripe: one with a current subscription first, then the newest not deleted."""
     query = select(Customer).where(Customer.user_id == user_id, Customer.deleted_at.is_(None))
-    return session.scalars(query.order_by(*_customers_in_use_first()).limit(1)).first()
+    return session.scalars(query.order_by(*_in_use_first(Customer)).limit(1)).first()
 
 
-def _customers_in_use_first() -> tuple[ColumnElement[Any], ...]:
-    current = select(Subscription.id).where(
-        Subscription.customer_id == Customer.id, Subscription.status.in_(sorted(CURRENT_STATUSES))
-    )
-    return current.exists().desc(), Customer.created_at.desc(), Customer.id.desc()
+def _in_use_first(customer: type[Customer]) -> tuple[ColumnElement[Any], ...]:
+    is_current = or_(*(Subscription.status == status for status in sorted(CURRENT_STATUSES)))  # IN is written each time
+    current = select(Subscription.id).where(Subscription.customer_id == customer.id, is_current)
+    return current.exists().desc(), customer.created_at.desc(), customer.id.desc()
 
 
 def list_current_subscriptions(session: Session, user_id: int) -> Sequence[Subscription]:
@@ -144,13 +155,14 @@ def _has_premium(row: Subscription, now: datetime, grace_days: int) -> bool:
     return has_premium([SubscriptionFacts(row.status, row.past_due_since)], [], now, grace_days)
 
 
-def _find_next_plan(session: Session, row: Subscription) -> tuple[str, int | None]:
+def _find_next_plan(connection: Connection, row: Subscription) -> tuple[str, int | None]:
     """Find name and amount of the plan that a schedule changes to."""
-    query = select(Price, Product.name).outerjoin(Product, Product.stripe_id == Price.stripe_product)
-    found = session.execute(query.where(Price.stripe_id == row.next_price)).first()
-    if found is None:
+    columns = (Product.name, *columns_of(Price))
+    query = select(*columns).select_from(Price).outerjoin(Product, Product.stripe_id == Price.stripe_product)
+    found = connection.execute(query.where(Price.stripe_id == row.next_price)).first()
+    (price,) = build_rows(found[1:], Price) if found is not None else (None,)
+    if found is None or price is None:
         return "", None
-    price, name = found
-    unit = amount_in(price, row.currency)
+    name, unit = found[0], amount_in(price, row.currency)
     amount = None if unit is None else unit * row.quantity + compute_add_ons(row)
     return name or "", amount

@@ -169,7 +169,7 @@ def _load(member: SignedIn, stripe_price: str) -> _Change:
     if not current_settings().payments:
         raise PaymentsOffError
     with db.read() as session:
-        data = load_membership(session, member.user_id, utc_now(), current_settings().grace_days)
+        data = load_membership(session.connection(), member.user_id, utc_now(), current_settings().grace_days)
         price = _find_price(session, data.subscription, stripe_price)
         product = find_product(session, price) if price is not None else None
         next_price = data.subscription.next_price if data.subscription is not None else None

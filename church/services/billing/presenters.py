@@ -97,8 +97,8 @@ class InvoiceView:
 def read_membership_status(user_id: int, now: datetime | None = None) -> MembershipStatus:
     """Load a member's status. Raises DatabaseDownError, DatabaseBusyError."""
     now, grace = now or utc_now(), current_settings().grace_days
-    with db.read() as session:
-        data = load_membership(session, user_id, now, grace)
+    with db.read_connection() as connection:
+        data = load_membership(connection, user_id, now, grace)
     return describe_membership(data, now, grace)
 
 

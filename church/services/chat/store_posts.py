@@ -33,7 +33,7 @@ from church.services.chat.errors import ClosedRoomError, UnknownRoomError
 from church.services.chat.post_queue import PostQueue
 from church.services.chat.presenters import MessageView, present_new_message
 from church.services.chat.rooms import RoomFacts, SanctionFacts
-from church.services.entitlements import member_has_premium
+from church.services.entitlements import read_premium
 from church.services.sessions import SignedIn
 
 _QUEUE = "chat_posts"
@@ -217,8 +217,7 @@ def _member_now(facts: _Facts, post: Post, author: _Author, room: RoomFacts) -> 
         return post.signed_in
     premium = False
     if room.access == RoomAccess.PREMIUM:
-        with Session(facts.connection, join_transaction_mode="rollback_only") as session:
-            premium = member_has_premium(session, post.signed_in.user_id, facts.now)
+        premium = read_premium(facts.connection, post.signed_in.user_id, facts.now)
     return replace(post.signed_in, role=author.role, verified=author.is_verified, premium=premium)
 
 

@@ -78,8 +78,8 @@ def list_devices(user_id: int, current_id: int | None) -> list[DeviceView]:
     ``current_id`` is the session that asks. Raises DatabaseDownError, DatabaseBusyError.
     """
     values = {"user_id": user_id, **live_values(current_settings(), utc_now())}
-    with db.read() as session:
-        rows = session.connection().execute(_devices_query(), values).all()
+    with db.read_connection() as connection:
+        rows = connection.execute(_devices_query(), values).all()
     return [
         DeviceView(
             row.ref, label_device(row.user_agent), row.address, row.created_at, row.last_seen_at, row.id == current_id

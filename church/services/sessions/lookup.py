@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, not_, select, union, union_all
-from sqlalchemy.orm import Session
 
 from church.config import Settings, current_settings
 from church.database.kept_sums import SumName, read_sums
@@ -27,7 +26,7 @@ from church.models.accounts import Role, SignIn, User
 from church.models.base import utc_now
 from church.models.billing import PAID_STATUSES
 from church.services.access import ANONYMOUS, Reader
-from church.services.entitlements import PAST_DUE, GrantFacts, has_premium, member_has_premium
+from church.services.entitlements import PAST_DUE, GrantFacts, has_premium, read_premium
 from church.services.entitlements import SubscriptionFacts as Bought
 from church.services.sessions import cache as session_cache
 from church.services.sessions.cache import SessionCache, current_cache
@@ -144,8 +143,8 @@ def _load(key: SessionKey, since: float) -> SignedIn | None:
     if is_cached:
         return signed_in
     reading, now = sessions.reading(), utc_now()
-    with db.read() as session:
-        row = find_session(session, key, current_settings(), now)
+    with db.read_connection() as connection:
+        row = find_session(connection, key, current_settings(), now)
     signed_in = row.signed_in if row is not None else None
     sessions.put(key.name, signed_in, reading)
     if row is not None:
@@ -225,17 +224,17 @@ def session_query(column: Literal["token_hash", "ref"]) -> Select[*tuple[Any, ..
     return query.where(by == bindparam("name"), *LIVE, *active_conditions())
 
 
-def find_session(session: Session, key: SessionKey, settings: Settings, now: datetime) -> LiveSession | None:
+def find_session(connection: Connection, key: SessionKey, settings: Settings, now: datetime) -> LiveSession | None:
     """Find the live session of an active account at ``key``."""
     values = {"name": key.name, **live_values(settings, now)}
-    row = session.connection().execute(session_query(key.column), values).one_or_none()
+    row = connection.execute(session_query(key.column), values).one_or_none()
     if row is None:
         return None
     session_id, session_ref, last_seen_at, user_id, ref, name, email, role, verified_at = row
     signed_in = SignedIn(
         user_id=user_id, ref=ref, name=name, email=email or "", role=role, verified=verified_at is not None,
         session_id=session_id, session_ref=session_ref, token=key.token,
-        premium=member_has_premium(session, user_id, now),
+        premium=read_premium(connection, user_id, now),
     )  # fmt: skip
     return LiveSession(signed_in, last_seen_at)
 

@@ -326,6 +326,27 @@ def test_reads_of_a_snapshot_share_one_transaction(db: Database) -> None:
     assert slugs(db) == ["later"]
 
 
+def test_connection_and_session_of_a_snapshot_share_one_transaction(db: Database) -> None:
+    with db.snapshot():
+        with db.read_connection() as connection:
+            assert connection.execute(select(PageText.slug)).all() == []
+        write_elsewhere(db, "later")
+        with db.read() as session:
+            assert session.connection() is connection
+        assert slugs(db) == []
+    with db.read_connection() as another:
+        assert another.execute(select(PageText.slug)).scalars().all() == ["later"]
+    assert another.closed
+
+
+def test_connection_to_read_ends_with_an_error(db: Database) -> None:
+    with db.snapshot():
+        with pytest.raises(OperationalError), db.read_connection() as failed:
+            failed.execute(text("SELECT nothing FROM nowhere"))
+        assert failed.closed
+        assert slugs(db) == []
+
+
 def write_elsewhere(db: Database, slug: str) -> None:
     """Write as another request does."""
     context = current_app._get_current_object().app_context()  # type: ignore[attr-defined]

@@ -24,8 +24,8 @@ NOW = utc_time(START + DAY)
 
 
 def load(user_id: int) -> MembershipData:
-    with db.read() as session:
-        return membership_rows.load_membership(session, user_id, NOW, 7)
+    with db.read_connection() as connection:
+        return membership_rows.load_membership(connection, user_id, NOW, 7)
 
 
 def add_plan(product: str, price: str, name: str, amount: int | None) -> None:
