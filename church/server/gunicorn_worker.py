@@ -40,8 +40,9 @@ from church.server import early_names
 from church.server.client_stream import ClientStream
 from church.server.known_heads import KnownRequest
 from church.server.open_connections import OpenConnections, Place
-from church.server.request_body import NO_BODY, RequestBody, settle_bodies
+from church.server.request_body import NO_BODY, RequestBody
 from church.server.sendfile import CutShortError, FileSocket
+from church.server.whole_answers import WholeAnswer, settle_bodies
 
 WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
 _FULL = 0.9  # share of worker_connections from which on waiting connections make room; gunicorn then stops to accept
@@ -260,6 +261,22 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             req.unreader.place.work()
         if not body.is_finished:
             raise StopIteration
+
+    def is_already_handled(self, respiter: Any) -> bool:
+        """Send an answer that came whole; gunicorn asks this of each. Raises StopIteration to end the connection."""
+        if not isinstance(respiter, WholeAnswer):
+            return bool(super().is_already_handled(respiter))
+        closes = not self.alive or not self.cfg.keepalive or respiter.request.should_close()
+        try:
+            respiter.send(closes)
+        except OSError:
+            raise
+        except Exception:
+            self.log.exception("Error handling request")
+            closes = True  # part of it may be sent
+        if closes:
+            raise StopIteration
+        return True
 
     def _send(self, reply: Any, req: Any, sock: Any) -> None:
         """Send a kept answer, with what gunicorn does around one."""

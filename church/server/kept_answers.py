@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from gunicorn import SERVER
-from gunicorn.util import http_date
-
 from church import telemetry
+from church.server.whole_answers import send_at_once, write_begin
 from church.web import answer_cache, maintenance, rate_limits
 from church.web.answer_cache import Answer, Kept, Key
 from church.web.compression import MIN_BYTES, choose_coding
@@ -72,13 +69,10 @@ class Reply(NamedTuple):
         """Send the answer, then count and log the request. ``closes`` says whether the connection ends with it."""
         observation = self.observation
         try:
-            begin = _write_begin(self.protocol, self.answer.status, closes)
+            begin = write_begin(self.protocol.encode(), self.answer.status, closes)
             fields = {b"length": len(self.body), b"id": observation.request_id.encode() if observation else b""}
             end = b"\r\n" + self.body if self.sends_body else b"\r\n"
-            data = begin + self.answer.head % fields + end
-            sent = sock.send(data)  # gevent's sendall asks the kernel for the size of its buffer first
-            if sent < len(data):
-                sock.sendall(data[sent:])
+            send_at_once(sock, begin + self.answer.head % fields + end)
         finally:
             if observation is not None:
                 observation.finish()
@@ -203,15 +197,3 @@ def _make_body(kept: Kept, answer: Answer, visit: _Visit) -> bytes | None:
         return answer.body
     body = kept.terms.make(visit.client, visit.head.fields)
     return body if len(body) < MIN_BYTES else None
-
-
-_date = (0, b"")
-
-
-def _write_begin(protocol: str, status: str, closes: bool) -> bytes:
-    """Write the lines that gunicorn begins an answer with."""
-    global _date  # noqa: PLW0603 - one text for the process, written once a second
-    now = int(time.time())
-    if _date[0] != now:
-        _date = (now, f"Server: {SERVER}\r\nDate: {http_date(now)}\r\nConnection: ".encode())
-    return b"%b %b\r\n%b%b\r\n" % (protocol.encode(), status.encode(), _date[1], b"close" if closes else b"keep-alive")

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, InvalidHeader, NoMoreData, ParseException
 from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 
 from church.server.client_stream import LARGEST_PIECE, PIECE, ClientStream
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _MAX_CHUNK = 1 << 32
 _MAX_LINE = 1024  # a chunk's size and its extensions
@@ -153,7 +149,7 @@ class RequestBody:
         self.started = self.unreader.started
         self.handed_on: dict[str, Any] = getattr(request, "handed_on", {})
         """What the environ gets in addition: the door sets it."""
-        self._request = request
+        self.request = request
         self._framing = _framing(request.body.reader, self.unreader.held)
         self._seconds = seconds
         self._deadline: float | None = None
@@ -195,8 +191,8 @@ class RequestBody:
 
         See RFC 9112, 9.6: a client that reads keep-alive may send its next request, which would be lost.
         """
-        if not (self.is_finished or self._request.should_close() or self._skip_rest()):
-            self._request.force_close()
+        if not (self.is_finished or self.request.should_close() or self._skip_rest()):
+            self.request.force_close()
         self.unreader.place.work()  # from here on it waits for the site, and no longer for its client
 
     def _skip_rest(self) -> bool:
@@ -224,20 +220,3 @@ def _framing(reader: Any, held: bytearray) -> Framing:
     if isinstance(reader, ChunkedReader):
         return ChunkedFraming(held)
     return SizedFraming(held, reader.length if isinstance(reader, LengthReader) else 0)
-
-
-def settle_bodies(app: WSGIApplication) -> WSGIApplication:
-    """Make ``app`` decide before each answer whether its connection goes on, and tell it when the request began."""
-
-    def settled(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
-        body: RequestBody = environ["wsgi.input"].reader
-        environ["church.started"] = body.started
-        environ.update(body.handed_on)
-
-        def start(*answer: Any) -> Callable[[bytes], object]:
-            body.settle()
-            return start_response(*answer)
-
-        return app(environ, start)
-
-    return settled

@@ -18,6 +18,7 @@ from flask import Response, request
 
 from church.extensions import compress
 from church.web.headers import add_vary
+from church.web.site import SiteResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ def _read_weights(accepted: str) -> dict[str, float]:
     return weights
 
 
-class PieceResponse(Response):
+class PieceResponse(SiteResponse):
     """An answer of pieces that are compressed already, by gzip: brotli can't join them."""
 
     def __init__(self, body: bytes, join_gzip: Callable[[], bytes]) -> None:

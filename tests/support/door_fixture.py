@@ -20,7 +20,7 @@ from church.server.gunicorn_worker import FairWorker
 from church.server.kept_answers import Door
 from church.server.known_heads import KnownRequest
 from church.server.open_connections import OpenConnections
-from church.server.request_body import settle_bodies
+from church.server.whole_answers import settle_bodies
 from church.services import videos
 from church.web import answer_cache
 from church.web.answer_cache import KeptAnswers
@@ -112,7 +112,7 @@ class DoorSite:
             config.set(name, value)
         self.worker.nr, self.worker.max_requests, self.worker.alive = 0, 10**9, True
         self.worker._body_seconds = 5.0
-        quiet = {name: lambda *_args, **_kwargs: None for name in ("debug", "access", "info")}
+        quiet = {name: lambda *_args, **_kwargs: None for name in ("debug", "access", "info", "exception")}
         self.worker.log = SimpleNamespace(**quiet)
         self.worker.wsgi = settle_bodies(answer_cache.collect_drafts(app))
         self._by_door = False

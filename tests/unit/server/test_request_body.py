@@ -19,7 +19,8 @@ from werkzeug.exceptions import BadRequest, RequestTimeout
 from church.server import request_body
 from church.server.client_stream import ClientStream
 from church.server.open_connections import OpenConnections
-from church.server.request_body import ChunkedFraming, RequestBody, SizedFraming, settle_bodies
+from church.server.request_body import ChunkedFraming, RequestBody, SizedFraming
+from church.server.whole_answers import settle_bodies
 
 SMALL = 65_536
 
