@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -79,13 +80,16 @@ class Site:
     """Rows of all tables, in thousands at least one."""
     ledger: int
 
-    def cpu(self) -> float:
-        """Seconds of CPU of this process with its children, and of PostgreSQL's for this database."""
-        return (
-            time.process_time()
-            + sum(os.times()[2:4])
-            + (0.0 if is_sqlite(self.settings) else _server_cpu(self.settings))
-        )
+    def measure(self, action: Callable[[], object]) -> float:
+        """Seconds of CPU that this process with its children takes, and PostgreSQL for this database."""
+        server = self._server()
+        own = time.process_time() + sum(os.times()[2:4])
+        action()
+        own = time.process_time() + sum(os.times()[2:4]) - own
+        return own + self._server() - server
+
+    def _server(self) -> float:
+        return 0.0 if is_sqlite(self.settings) else _server_cpu(self.settings)
 
 
 @dataclass(frozen=True)
@@ -179,10 +183,9 @@ def _alternate(
     found: tuple[list[float], list[float]] = ([], [])
     for number in range(warm + rounds):
         for site, costs in zip(sites, found, strict=True):
-            started = site.cpu()
-            action(site)
+            cost = site.measure(partial(action, site))
             if number >= warm:
-                costs.append((site.cpu() - started) * 1e3)
+                costs.append(cost * 1e3)
     return statistics.median(found[0]), statistics.median(found[1])
 
 
@@ -201,9 +204,8 @@ def _measure_by_rows(
         action()  # loads what the first one needs
     for site in (small, large):
         with site.walk.app.app_context(), prepare(site) as (action, thousands):
-            before, cpu, started = _memory(), site.cpu(), time.monotonic()
-            action()
-            costs.append((site.cpu() - cpu) / thousands * 1e3)
+            before, started = _memory(), time.monotonic()
+            costs.append(site.measure(action) / thousands * 1e3)
             grown.append(_memory(peak=True) - before)
             seconds = time.monotonic() - started
     note = f"{seconds:.0f} s, {grown[1]:.0f} MiB more memory; small site: {grown[0]:.0f} MiB"

@@ -21,6 +21,7 @@ from church.models import User
 
 WALKED = 2000
 """The newest accounts, or those of a rare filter, that are read one by one."""
+_MOST_WALKS = 3
 _TRIGRAM = 3
 _SHORTEST_REF = 4  # shorter ones match too many accounts to be of use
 _TOP = "\U0010ffff"
@@ -58,15 +59,19 @@ class MemberSearch:
         return self._find_in_steps(window, indexed=kind is SearchKind.TRIGRAMS_OF_POSTGRESQL and bool(words))
 
     def _find_in_steps(self, window: _Window, *, indexed: bool) -> Found:
-        """Read the next accounts one by one. If they do not fill the page, look up the rest in an index.
+        """Read the next accounts one by one, on while many match. If that fills no page, look up the rest in an index.
 
-        What is found often fills the page at once, and what is found seldom is cheap to sort.
+        What is found often fills the page soon, and what is found seldom is cheap to sort.
         """
-        last, complete = self._end_of_walk(window)
-        walked = self._fetch(window.cut(self._accounts().where(_contains(self._query), window.until(last)), User.id))
+        walked: Found = []
+        rest, complete, goes_on = window, False, True
+        while goes_on:
+            last, complete = self._end_of_walk(rest)
+            step = self._fetch(rest.cut(self._accounts().where(_contains(self._query), rest.until(last)), User.id))
+            walked, rest = walked + step, rest.beyond(last)
+            goes_on = not complete and len(walked) < window.limit <= len(step) * _MOST_WALKS
         if complete or len(walked) >= window.limit:
             return self._merge(window, walked, self._by_ref(window))
-        rest = window.beyond(last)
         if indexed:
             return self._merge(window, walked, self._by_index(rest), self._by_ref(window))
         self.beginnings = True
