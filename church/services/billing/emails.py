@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, String, cast, exists, literal, select
 from sqlalchemy.orm import Session
 
 from church.config import current_settings
@@ -96,6 +96,11 @@ def queue_pass_ending(session: Session, row: Grant) -> bool:
     if _lasts_beyond(session, row):
         return False
     return _queue(session, _Draft("pass_ending", row.user_id, f"pass_ending:{row.id}", {"until": _day(row.until)}))
+
+
+def had_pass_email(template: str) -> ColumnElement[bool]:
+    """Whether the email ``template`` about a grant was queued, as a condition."""
+    return exists().where(Notice.key == literal(f"{template}:").concat(cast(Grant.id, String)))
 
 
 def queue_pass_ended(session: Session, row: Grant, now: datetime) -> bool:

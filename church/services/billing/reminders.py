@@ -70,14 +70,14 @@ def _remind_of_renewals(now: datetime) -> int:
 def _tell_ending(now: datetime) -> int:
     """Tell of free premium that ends soon; not of a pass so short that its first email has just said so."""
     within = [Grant.until > now, Grant.until <= now + PASS_AHEAD]
-    long = [Grant.revoked_at.is_(None), Grant.created_at < now - PASS_AHEAD]
-    return _queue_each(Grant, Grant.until, within, long, emails.queue_pass_ending)
+    new = [Grant.revoked_at.is_(None), Grant.created_at < now - PASS_AHEAD, ~emails.had_pass_email("pass_ending")]
+    return _queue_each(Grant, Grant.until, within, new, emails.queue_pass_ending)
 
 
 def _tell_ended(now: datetime) -> int:
     within = [Grant.until <= now, Grant.until > now - _LATE]
     return _queue_each(
-        Grant, Grant.until, within, [Grant.revoked_at.is_(None)],
+        Grant, Grant.until, within, [Grant.revoked_at.is_(None), ~emails.had_pass_email("pass_ended")],
         lambda session, row: emails.queue_pass_ended(session, row, now),
     )  # fmt: skip
 

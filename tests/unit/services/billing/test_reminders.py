@@ -17,6 +17,8 @@ from church.services.audit import Actor
 from church.services.billing import reminders
 from tests.support.billing_rows import add_customer, add_grant, add_subscription, store, stored
 from tests.support.helpers import with_settings
+from tests.support.people import add_user
+from tests.support.statements import note_statements
 from tests.support.stripe_fixture import START, utc_time
 
 DAY = timedelta(days=1)
@@ -170,3 +172,17 @@ def test_notices_of_long_ago_are_forgotten(at_work: Flask) -> None:
     store(Notice(key="new", created_at=now), Notice(key="old", created_at=now - reminders.KEEP_NOTICES - DAY))
     reminders.forget_notices({})
     assert [row.key for row in stored(Notice)] == ["new"]
+
+
+def test_pass_that_had_its_email_is_not_looked_at_again(at_work: Flask) -> None:
+    """A site with many passes has as little to do each hour as one with few."""
+    counts = []
+    for numbers in (range(1), range(1, 6)):
+        for number in numbers:
+            member = add_user(at_work, f"member-{number}@church.example", password_hash="x")
+            add_grant(member.id, until=utc_now() + 3 * DAY, created_at=utc_now() - 30 * DAY)
+        assert len(remind()) == numbers.stop
+        with note_statements() as statements:
+            reminders.send_reminders({})
+        counts.append(len(statements))
+    assert counts[0] == counts[1]

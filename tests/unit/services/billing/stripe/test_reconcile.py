@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from church.extensions import db
 from church.models import Customer, Invoice, LedgerEntry, Mail, StripeEvent, Subscription, UnmatchedPayment, User
@@ -24,6 +23,7 @@ from church.services.billing.stripe.reconcile import (
 from tests.support.billing_rows import add_customer, add_entry, add_event, add_subscription, stored
 from tests.support.helpers import with_settings
 from tests.support.people import add_user
+from tests.support.statements import note_statements
 from tests.support.stripe_fixture import FakeStripe, make_event
 
 
@@ -104,22 +104,10 @@ def test_comparison_of_a_page_takes_no_more_statements_than_that_of_one(stripe_o
         for _ in range(more):
             add_paid()
         reconcile_with_stripe()
-        counts.append(count_statements_when_nothing_differs())
+        with note_statements() as statements:
+            assert reconcile_with_stripe().repaired == 0
+        counts.append(len(statements))
     assert counts[0] == counts[1]
-
-
-def count_statements_when_nothing_differs() -> int:
-    statements: list[str] = []
-
-    def note(*given: Any) -> None:
-        statements.append(given[2])
-
-    with db.read() as session:
-        engine = session.get_bind().engine
-    event.listen(engine, "before_cursor_execute", note)
-    assert reconcile_with_stripe().repaired == 0
-    event.remove(engine, "before_cursor_execute", note)
-    return len(statements)
 
 
 def test_comparison_ends_every_row_that_stripe_has_on_no_page(
