@@ -88,7 +88,11 @@ def _cancel_subscription(stripe_id: str) -> None:
         _fetch(stripe_id)
     except NotOursError:
         return  # the same customer's subscription to something that this site does not sell
-    gateway().call("subscriptions.cancel", stripe_id)
+    try:
+        gateway().call("subscriptions.cancel", stripe_id)
+    except StripeRefusedError as error:
+        if not error.is_missing:  # else it has just been cancelled: another host may run a second job for the account
+            raise
     facts = _fetch(stripe_id)
     with db.write() as session:
         apply_to_database.apply_facts(session, facts)

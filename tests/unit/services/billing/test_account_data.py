@@ -69,6 +69,22 @@ def test_cancellation_ends_open_subscriptions_here_and_at_stripe(stripe_objects:
     assert (row.stripe_id, row.status) == (ours["id"], "canceled")
 
 
+def test_cancellation_by_two_hosts_at_once_ends_well_on_both(stripe_objects: FakeStripe, ada: User) -> None:
+    found = stripe_objects.customer(ada.ref)
+    add_customer(ada.id, found["id"])
+    ours = stripe_objects.subscription(found)
+
+    def cancel_first(method: str) -> None:
+        if method == "subscriptions.cancel":
+            ours["status"] = "canceled"
+            raise StripeRefusedError("resource_missing", "id", 404)
+
+    stripe_objects.before = cancel_first
+    account_data.cancel_subscriptions({"user_id": ada.id})
+    [row] = stored(Subscription)
+    assert (row.stripe_id, row.status) == (ours["id"], "canceled")
+
+
 @pytest.mark.parametrize(("code", "passed"), [("resource_missing", True), ("rate_limit", False)])
 def test_cancellation_passes_over_a_customer_missing_at_stripe(
     stripe_objects: FakeStripe, ada: User, code: str, passed: bool
