@@ -32,7 +32,7 @@ from church.jobs import queue, schedules
 from church.jobs.queue import Lease
 from church.jobs.registry import find_handler, heavy_kinds, registered_kinds
 from church.jobs.work_signal import WorkSignal, woken_by
-from church.lib.memory import give_back_free_memory
+from church.lib.memory import free_memory
 
 log = logging.getLogger("church.jobs")
 T = TypeVar("T")
@@ -139,7 +139,7 @@ class _JobWorker:
             lease = self._retry_until(lambda: self._take(accepted), self.stop)
             if lease is None:
                 if has_worked:
-                    give_back_free_memory()
+                    free_memory()
                     has_worked = False
                 if not self.stop.is_set():
                     self.work_signal.wait(seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 
 
 def give_back_free_memory() -> None:
@@ -13,3 +14,9 @@ def give_back_free_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def free_memory() -> None:
+    """Give back what is free after much work, garbage in cycles too, which would wait there for more work."""
+    gc.collect()
+    give_back_free_memory()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from church.lib.inotify import Event, Inotify
+from church.lib.memory import free_memory
 from church.lib.network_files import is_on_network
 from church.services.pages.pictures.files import SUFFIXES
 from church.services.pages.shelf import BEAT_SECONDS, Look, Shelf
@@ -28,6 +29,7 @@ _FOLDERS_EVERY = 5.0  # seconds between two looks at the times of folders, witho
 # Seconds between two looks at all files: so many times what a look takes, within these bounds.
 _SHARE, _ALL_LEAST, _ALL_MOST = 1000, 30.0, 600.0
 _SHARE_ALONE, _ALL_LEAST_ALONE = 50, 5.0  # without inotify
+_LONG = 0.1  # seconds of a look that reads so much that memory is given back
 _MOST_FILES = 500  # that are looked at one by one
 
 
@@ -149,6 +151,8 @@ class Watcher:
         changed = self._look(Update.look_at_all)
         self._watch_links()
         took = self._clock() - begun
+        if took > _LONG:
+            free_memory()
         share, least = (_SHARE, _ALL_LEAST) if self._inotify is not None else (_SHARE_ALONE, _ALL_LEAST_ALONE)
         self._next_all = self._clock() + min(max(took * share, least), _ALL_MOST)
         return changed

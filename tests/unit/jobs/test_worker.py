@@ -66,7 +66,7 @@ def test_job_that_returns_is_done(app: Flask, monkeypatch: pytest.MonkeyPatch) -
 
 def test_memory_of_jobs_is_given_back_when_no_other_is_due(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
-    monkeypatch.setattr(worker, "give_back_free_memory", lambda: ran.append("gave back"))
+    monkeypatch.setattr(worker, "free_memory", lambda: ran.append("gave back"))
     with working(app, monkeypatch, lambda _payload: ran.append("job")):
         wait_until(lambda: "gave back" in ran, "the memory is given back")
     assert ran == ["job", "gave back"]
