@@ -139,8 +139,8 @@ class Pages:
     def resting(self) -> Iterator[None]:
         """Answer by the rows as they are, look at no folder, and leave no file open: in a process before it forks."""
         self.shelf.is_resting = True
-        self.shelf.prepare(_FIRST_SECONDS)
         try:
+            self.shelf.prepare(_FIRST_SECONDS)
             yield
         finally:
             self.shelf.is_resting = False

@@ -244,16 +244,20 @@ class Shelf:
             self.report_change()
 
     def prepare(self, most_seconds: float) -> None:
-        """Read a folder that has no rows yet, for so long at most: whoever looks next goes on from there."""
+        """Read a folder that has no rows yet, for so long at most: whoever looks next goes on from there.
+
+        What goes wrong is left to the next look, too, which logs it.
+        """
         if self._load().is_complete:
             return
-        with self.rows.lock() as is_ours:
-            if is_ours:
-                load_parser()
-                rows = self.rows.apart()
-                Update(rows, self.root, self.drafts, self.now, self._tell, most_seconds=most_seconds).look_at_all()
-                if rows is not self.rows:
-                    rows.forget()
+        load_parser()
+
+        def begin(update: Update) -> bool:
+            update.most_seconds = most_seconds
+            return update.look_at_all()
+
+        with suppress(OSError, sqlite3.Error):
+            self._update(begin, None, wait=False)
 
     def _update(
         self, look: Look, on_folder: Callable[[str, str], None] | None, wait: bool

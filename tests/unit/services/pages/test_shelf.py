@@ -263,6 +263,19 @@ def test_shelf_that_cannot_write_its_rows_logs_it_and_serves_the_last(
     assert [record.event for record in caplog.records] == ["pages.rows_failed"]  # type: ignore[attr-defined]
 
 
+def test_prepare_with_a_full_disk_leaves_the_folder_to_the_next_look(
+    content: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    write_page(content, "page")
+    with monkeypatch.context() as patch:
+        patch.setattr("church.services.pages.rows.PageRows.write", refuse)
+        shared(content, clock).prepare(60)
+    assert slugs(shared(content, clock).current()) == ["page"]
+
+
 def test_change_is_seen_by_processes_for_whose_mark_the_disk_had_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
