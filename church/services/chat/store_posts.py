@@ -151,14 +151,14 @@ def _store_together(posts: Sequence[Post]) -> Iterator[Stored | Exception]:
 
 
 class _Facts(NamedTuple):
-    """What was read in the transaction: rooms by name, authors by account, and the sessions that are live."""
+    """What was read in the transaction: rooms by name, authors by account, and the live ones of unchecked sessions."""
 
     connection: Connection
     now: datetime
     looks: bool
     rooms: dict[str, RoomFacts]
     authors: dict[int, _Author]
-    live: Set[int]
+    live: Set[str]
 
 
 def _try_to_store(posts: Sequence[Post], *, looks: bool) -> list[_Outcome]:
@@ -182,7 +182,7 @@ def _try_to_store(posts: Sequence[Post], *, looks: bool) -> list[_Outcome]:
 def _read(connection: Connection, posts: Sequence[Post], *, looks: bool) -> _Facts:
     now = utc_now()
     authors = _lock_authors(connection, {post.signed_in.user_id for post in posts}, now)
-    unchecked = {post.signed_in.session_id for post in posts if post.is_unchecked}
+    unchecked = {post.signed_in.session_ref for post in posts if post.is_unchecked}
     live = sessions.find_live(connection, unchecked, now) if unchecked else set()
     known = _load_rooms(connection, {post.room for post in posts}, looks=looks)
     return _Facts(connection, now, looks, known, authors, live)
@@ -191,7 +191,7 @@ def _read(connection: Connection, posts: Sequence[Post], *, looks: bool) -> _Fac
 def _decide(facts: _Facts, post: Post) -> _Outcome:
     """What becomes of a post: a new message, one that was stored before, or an error."""
     author, room = facts.authors.get(post.signed_in.user_id), facts.rooms.get(post.room)
-    if author is None or (post.is_unchecked and post.signed_in.session_id not in facts.live):
+    if author is None or (post.is_unchecked and post.signed_in.session_ref not in facts.live):
         return UnauthorizedError()
     if room is None:
         return UnknownRoomError()

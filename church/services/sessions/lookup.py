@@ -117,16 +117,16 @@ def peek_ref(sid: str, user_ref: str) -> tuple[bool, SignedIn | None]:
     return is_cached, signed_in if signed_in is not None and signed_in.ref == user_ref else None
 
 
-def find_live(connection: Connection, session_ids: Collection[int], now: datetime) -> set[int]:
+def find_live(connection: Connection, refs: Collection[str], now: datetime) -> set[str]:
     """Find which of these sessions are live, in the caller's transaction, and have their use stored soon.
 
-    Whether their accounts are active is for the caller to know.
+    Whether their accounts are active is for the caller to know. The ids of rows would not do: SQLite uses those of
+    ended sessions again.
     """
-    values = {"ids": list(session_ids), **live_values(current_settings(), now)}
-    rows = connection.execute(_LIVE_USES, values).all()
-    for session_id, last_seen_at in rows:
+    rows = connection.execute(_LIVE_USES, {"refs": list(refs), **live_values(current_settings(), now)}).all()
+    for session_id, _, last_seen_at in rows:
         _touch_if_stale(session_id, last_seen_at, now)
-    return {session_id for session_id, _ in rows}
+    return {ref for _, ref, _ in rows}
 
 
 def _touch_if_stale(session_id: int, last_seen_at: datetime, now: datetime) -> None:
@@ -193,7 +193,9 @@ Both the expiry that was set at sign-in and the settings of today count.
 """
 
 
-_LIVE_USES = select(SignIn.id, SignIn.last_seen_at).where(SignIn.id.in_(bindparam("ids", expanding=True)), *LIVE)
+_LIVE_USES = select(SignIn.id, SignIn.ref, SignIn.last_seen_at).where(
+    SignIn.ref.in_(bindparam("refs", expanding=True)), *LIVE
+)
 
 
 def live_values(settings: Settings, now: datetime) -> dict[str, datetime]:

@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from church.extensions import db
 from church.live import frame_budget, member_limits, message_handlers
@@ -183,6 +184,20 @@ def test_chat_of_a_session_that_ended_elsewhere_stores_nothing_and_closes_with_4
     current_cache().clear()  # as on another host a moment later
     assert error_of(say(hub, client, hello())) == "unauthenticated"
     assert client.closed == [(4401, "signed_out")]
+    assert chat.list_newest_changes()[ROOM] == 0
+
+
+def test_chat_of_a_session_that_ended_is_refused_while_another_member_has_a_new_one_with_its_id(
+    at_work: Flask, hub: Hub, client: Any
+) -> None:
+    with db.write() as session:
+        session.delete(session.get_one(SignIn, client.signed_in.session_id))
+    eve = sessions.load(sign_in(at_work, add_user(at_work, "eve@church.example")))
+    assert eve is not None
+    with db.write() as session:
+        session.execute(update(SignIn).where(SignIn.id == eve.session_id).values(id=client.signed_in.session_id))
+    current_cache().clear()
+    assert error_of(say(hub, client, hello())) == "unauthenticated"
     assert chat.list_newest_changes()[ROOM] == 0
 
 
