@@ -215,9 +215,8 @@ def _member_now(facts: _Facts, post: Post, author: _Author, room: RoomFacts) -> 
     """The member of a post, with what decides who may enter ``room`` read anew where it may be old."""
     if not post.is_unchecked:
         return post.signed_in
-    premium = False
-    if room.access == RoomAccess.PREMIUM:
-        premium = read_premium(facts.connection, post.signed_in.user_id, facts.now)
+    is_asked = room.access == RoomAccess.PREMIUM
+    premium = is_asked and read_premium(facts.connection, post.signed_in.user_id, facts.now)
     return replace(post.signed_in, role=author.role, verified=author.is_verified, premium=premium)
 
 
