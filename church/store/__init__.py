@@ -6,6 +6,9 @@ itself, messages reach only their own worker, and every call ends within ``CHURC
 
 from __future__ import annotations
 
+from church.store import load_redis  # noqa: F401 - before the first import of redis
+
+# isort: split
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 HEAVY = (
     *("alembic", "mako", "stripe", "requests", "urllib3", "jwt", "cryptography.x509", "boto3", "psycopg"),
-    *("opentelemetry.exporter", "opentelemetry.instrumentation", "markdown", "pygments", "nh3", "zxcvbn"),
+    *("opentelemetry.sdk.metrics", "opentelemetry.exporter", "opentelemetry.instrumentation"),
+    *("markdown", "pygments", "nh3", "zxcvbn"),
 )
 # imported where they are used: by few pages, few sites, or one process of several
 

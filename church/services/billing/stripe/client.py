@@ -7,7 +7,6 @@ gateway of a process, or before the fork on a site that takes payments.
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
@@ -19,6 +18,7 @@ from urllib.parse import quote
 from church import telemetry
 from church.config import current_settings
 from church.lib.app_context import app_state
+from church.lib.imports import hidden_modules
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe.transport import Transport, deadline, remaining
 
@@ -49,13 +49,8 @@ class Gateway(Protocol):
 
 def load_sdk() -> None:
     """Import the SDK without the HTTP clients that it looks for: ours is another, and they are most of its memory."""
-    hidden = [name for name in _UNUSED_CLIENTS if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not to be imported
-    try:
+    with hidden_modules(*_UNUSED_CLIENTS):
         from stripe import StripeClient  # noqa: F401, PLC0415 - see above; the SDK loads its parts by their names
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 def _make_http_client() -> stripe.HTTPClient:
