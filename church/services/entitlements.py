@@ -6,16 +6,16 @@ complimentary grant until its date. Stripe is never asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, bindparam, literal, or_, select, union_all
+from sqlalchemy import Connection, bindparam, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from church.config import current_settings
+from church.database.direct import DirectStatement
 from church.models import Grant, Subscription
 from church.models.billing import PAID_STATUSES
 
@@ -62,7 +62,7 @@ def _opens(subscription: SubscriptionFacts, now: datetime, grace_days: int) -> b
 
 
 @cache
-def _premium_query() -> CompoundSelect[Any]:
+def _premium_query() -> DirectStatement:
     subscribed = select(Subscription.status, Subscription.past_due_since, literal(0)).where(
         Subscription.user_id == bindparam("user_id"),
         or_(*(Subscription.status == status for status in sorted({*PAID_STATUSES, PAST_DUE}))),
@@ -70,7 +70,7 @@ def _premium_query() -> CompoundSelect[Any]:
     granted = select(literal(""), Grant.until, literal(1)).where(
         Grant.user_id == bindparam("user_id"), Grant.revoked_at.is_(None)
     )
-    return union_all(subscribed, granted)
+    return DirectStatement(union_all(subscribed, granted))
 
 
 def member_has_premium(session: Session, user_id: int, now: datetime) -> bool:
@@ -80,7 +80,7 @@ def member_has_premium(session: Session, user_id: int, now: datetime) -> bool:
 
 def read_premium(connection: Connection, user_id: int, now: datetime) -> bool:
     """Like ``member_has_premium``, without a session."""
-    rows: Sequence[Any] = connection.execute(_premium_query(), {"user_id": user_id}).all()
+    rows = _premium_query().run(connection, {"user_id": user_id}).rows
     subscriptions = [SubscriptionFacts(status, moment) for status, moment, is_grant in rows if not is_grant]
     grants = [GrantFacts(moment) for _, moment, is_grant in rows if is_grant]
     return has_premium(subscriptions, grants, now, current_settings().grace_days)

@@ -7,9 +7,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
+from church.database.direct import DirectStatement
 from church.errors import UnauthorizedError
 from church.extensions import db
 from church.models import AuditEntry, Mail, SignIn, User
@@ -37,26 +38,18 @@ class Profile:
 def read_profile(user_id: int) -> Profile:
     """Load the profile of a member. Raises UnauthorizedError if the account was disabled or deleted meanwhile."""
     with db.read_connection() as connection:
-        user = connection.execute(_profile_query(), {"user_id": user_id}).one_or_none()
-    if user is None:
+        rows = _profile_query().run(connection, {"user_id": user_id}).rows
+    if not rows:
         raise UnauthorizedError
-    return Profile(
-        ref=user.ref,
-        name=user.name,
-        email=user.email or "",
-        role=user.role,
-        verified=user.verified_at is not None,
-        created_at=user.created_at,
-        password_changed_at=user.password_changed_at,
-    )
+    ref, name, email, role, verified_at, created_at, password_changed_at = rows[0]
+    return Profile(ref, name, email or "", role, verified_at is not None, created_at, password_changed_at)
 
 
 @cache
-def _profile_query() -> Select[*tuple[Any, ...]]:
+def _profile_query() -> DirectStatement:
     columns = (User.ref, User.name, User.email, User.role, User.verified_at, User.created_at, User.password_changed_at)
-    return select(*columns).where(
-        User.id == bindparam("user_id"), User.disabled_at.is_(None), User.deleted_at.is_(None)
-    )
+    query = select(*columns).where(User.id == bindparam("user_id"))
+    return DirectStatement(query.where(User.disabled_at.is_(None), User.deleted_at.is_(None)))
 
 
 def export_account(signed_in: SignedIn, device: Device) -> dict[str, Any]:

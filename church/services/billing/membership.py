@@ -8,9 +8,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from church.database.direct import DirectStatement
 from church.database.plain_rows import build_rows, columns_of
 from church.models import Customer, Grant, Invoice, Price, Product, Subscription, User
 from church.models.billing import CURRENT_STATUSES
@@ -51,7 +52,7 @@ class _Row(NamedTuple):
 
 
 @cache
-def _membership_query() -> Select[*tuple[Any, ...]]:
+def _membership_query() -> DirectStatement:
     """Make the query for all that a member has, once: making it costs as much as sending it.
 
     It finds a row for each subscription, or one without. All have the customer in use and the grant that lasts longest.
@@ -63,7 +64,7 @@ def _membership_query() -> Select[*tuple[Any, ...]]:
     query = query.outerjoin(Subscription, Subscription.user_id == User.id)
     query = query.outerjoin(Product, Product.stripe_id == Subscription.stripe_product)
     query = query.outerjoin(Invoice, Invoice.id == _newest_invoice())
-    return query.where(User.id == bindparam("user_id"))
+    return DirectStatement(query.where(User.id == bindparam("user_id")))
 
 
 def _customer_in_use() -> ScalarSelect[int]:
@@ -87,7 +88,7 @@ def _newest_invoice() -> ScalarSelect[int]:
 
 def load_membership(connection: Connection, user_id: int, now: datetime, grace_days: int) -> MembershipData:
     """Load everything the billing pages need about a member: one query, and one for a change of plan to come."""
-    found = connection.execute(_membership_query(), {"user_id": user_id, "now": now}).all()
+    found = _membership_query().run(connection, {"user_id": user_id, "now": now}).rows
     rows = [_Row(name, *build_rows(values, Subscription, Invoice, Customer, Grant)) for name, *values in found]
     own = [(row.subscription, row) for row in rows if row.subscription is not None]
     current = [one for one in own if one[0].status in CURRENT_STATUSES]

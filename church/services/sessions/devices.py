@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import bindparam, select
 
 from church.config import current_settings
+from church.database.direct import DirectStatement
 from church.extensions import db
 from church.models.accounts import SignIn
 from church.models.base import utc_now
@@ -66,10 +66,10 @@ class DeviceView:
 
 
 @cache
-def _devices_query() -> Select[*tuple[Any, ...]]:
+def _devices_query() -> DirectStatement:
     columns = (SignIn.id, SignIn.ref, SignIn.user_agent, SignIn.address, SignIn.created_at, SignIn.last_seen_at)
     query = select(*columns).where(SignIn.user_id == bindparam("user_id"), *LIVE)
-    return query.order_by(SignIn.last_seen_at.desc(), SignIn.id.desc())
+    return DirectStatement(query.order_by(SignIn.last_seen_at.desc(), SignIn.id.desc()))
 
 
 def list_devices(user_id: int, current_id: int | None) -> list[DeviceView]:
@@ -79,12 +79,10 @@ def list_devices(user_id: int, current_id: int | None) -> list[DeviceView]:
     """
     values = {"user_id": user_id, **live_values(current_settings(), utc_now())}
     with db.read_connection() as connection:
-        rows = connection.execute(_devices_query(), values).all()
+        rows = _devices_query().run(connection, values).rows
     return [
-        DeviceView(
-            row.ref, label_device(row.user_agent), row.address, row.created_at, row.last_seen_at, row.id == current_id
-        )
-        for row in rows
+        DeviceView(ref, label_device(user_agent), address, created_at, last_seen_at, session_id == current_id)
+        for session_id, ref, user_agent, address, created_at, last_seen_at in rows
     ]
 
 

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, not_, select, union, union_all
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal, not_, select, union, union_all
 
 from church.config import Settings, current_settings
+from church.database.direct import DirectStatement
 from church.database.kept_sums import SumName, read_sums
 from church.extensions import db
 from church.lib.app_context import App, app_state
@@ -218,21 +219,21 @@ def active_conditions() -> tuple[ColumnElement[bool], ...]:
 
 
 @cache
-def session_query(column: Literal["token_hash", "ref"]) -> Select[*tuple[Any, ...]]:
+def session_query(column: Literal["token_hash", "ref"]) -> DirectStatement:
     """Make the query for a live session of an active account, once: making it costs as much as sending it."""
     of_user = (User.id, User.ref, User.name, User.email, User.role, User.verified_at)
     query = select(SignIn.id, SignIn.ref, SignIn.last_seen_at, *of_user).join(User, User.id == SignIn.user_id)
     by = SignIn.token_hash if column == "token_hash" else SignIn.ref
-    return query.where(by == bindparam("name"), *LIVE, *active_conditions())
+    return DirectStatement(query.where(by == bindparam("name"), *LIVE, *active_conditions()))
 
 
 def find_session(connection: Connection, key: SessionKey, settings: Settings, now: datetime) -> LiveSession | None:
     """Find the live session of an active account at ``key``."""
     values = {"name": key.name, **live_values(settings, now)}
-    row = connection.execute(session_query(key.column), values).one_or_none()
-    if row is None:
+    rows = session_query(key.column).run(connection, values).rows
+    if not rows:
         return None
-    session_id, session_ref, last_seen_at, user_id, ref, name, email, role, verified_at = row
+    session_id, session_ref, last_seen_at, user_id, ref, name, email, role, verified_at = rows[0]
     signed_in = SignedIn(
         user_id=user_id, ref=ref, name=name, email=email or "", role=role, verified=verified_at is not None,
         session_id=session_id, session_ref=session_ref, token=key.token,

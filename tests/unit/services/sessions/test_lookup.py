@@ -110,7 +110,7 @@ def test_load_uses_the_index(app: Flask, ada: User) -> None:
     _add_sessions(300)
     found = lookup.by_token(token)
     values = {"name": found.name, **lookup.live_values(app.config["CHURCH"], utc_now())}
-    query = lookup.session_query(found.column).params(values)
+    query = lookup.session_query(found.column).statement.params(values)
     with db.read() as session:
         if session.get_bind().dialect.name != "sqlite":
             session.connection().exec_driver_sql("ANALYZE users, sign_ins")
