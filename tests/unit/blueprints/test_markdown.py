@@ -731,7 +731,7 @@ def test_reader_unknown_without_database_gets_public_pages_but_no_teaser(
     def down() -> Any:
         raise DatabaseDownError
 
-    monkeypatch.setattr(db, "read", down)
+    monkeypatch.setattr(db, "_read", down)
     tracked.clear()
     for path in ("/", "/pages/", "/pages/open"):
         answer = client.get(path)

@@ -299,7 +299,7 @@ def test_home_page_while_database_is_down_shows_the_last_videos(site: Flask, mon
     def down(**_: object) -> None:
         raise DatabaseDownError
 
-    monkeypatch.setattr(db, "read", down)
+    monkeypatch.setattr(db, "_read", down)
     assert 'href="/video/talk"' in browser.get("/").text
 
 

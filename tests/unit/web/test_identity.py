@@ -51,7 +51,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> Any:
         def refuse() -> Any:
             raise DatabaseDownError
 
-        monkeypatch.setattr(db, "read", refuse)
+        monkeypatch.setattr(db, "read_connection", refuse)
 
     return take
 

@@ -341,7 +341,7 @@ def test_closed_routes_answer_503_while_the_database_is_down(
 
     client = client_of(closed, person(closed, "admin"))
     rule = next(rule for rule, found in CLOSED.items() if found is policy)
-    monkeypatch.setattr(db, "read", down)
+    monkeypatch.setattr(db, "read_connection", down)
     assert client.get(rule).status_code == 503
     assert client.get(rule, headers=JSON).status_code == 503
     assert closed.test_client().get(rule).status_code == 303
