@@ -98,7 +98,7 @@ def _tables(
     settings: Settings, size: Size, span: Span, rooms: list[int]
 ) -> tuple[tuple[type[Base], Iterable[Row]], ...]:
     """The tables in an order in which each finds those that it refers to."""
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(passwords.COST)).decode()
+    hashed = bcrypt.hashpw(passwords.to_bcrypt_input(PASSWORD), bcrypt.gensalt(passwords.COST)).decode()
     payers = money.Payers(size, span)
     ledger = money.Ledger(size, span, payers)
     delivered = deliveries.Deliveries(size, span, settings.environments)

@@ -16,7 +16,7 @@ from flask import Flask
 
 from church import create_app
 from church.extensions import db
-from church.services.accounts.passwords import _prepared
+from church.services.accounts.passwords import to_bcrypt_input
 from tests.support.people import PASSWORD, add_user, sign_in, with_cookie
 from tests.support.site_fixture import Site
 
@@ -92,7 +92,7 @@ def test_guesses_at_sign_in_in_parallel_are_heard_exactly_as_often_as_the_limit_
 
 def test_sign_in_beside_a_flood_from_another_address_is_answered_before_the_flood(running: tuple[Site, Flask]) -> None:
     site, app = running
-    slow = bcrypt.hashpw(_prepared(PASSWORD), bcrypt.gensalt(12)).decode()
+    slow = bcrypt.hashpw(to_bcrypt_input(PASSWORD), bcrypt.gensalt(12)).decode()
     owner = add_user(app, "owner@church.example", password_hash=slow)
     cookie = cookie_of(app, add_user(app, "attacker@church.example", password_hash=slow))
     full = threading.Event()

@@ -17,12 +17,14 @@ from church import create_app
 from church.config import Settings, load_settings
 from church.database import kept_sums
 from church.extensions import db
-from church.models import Base, ChatMessage, ChatRoom
+from church.models import Base, ChatMessage, ChatRoom, User
 from church.observability.metrics import scrape_registry
-from ops.seed import Size, fill_site
+from church.services.accounts.passwords import Sender, check_password
+from ops.seed import PASSWORD, Size, fill_site
 from ops.seed.fill import NotEmptyError
 from ops.seed.walk import PAGES, UNLIMITED, Walk, list_jobs, walking
 from tests.support.databases import copy_database
+from tests.support.people import DEVICE
 from tests.support.services_fixture import Postgres, on_postgresql
 
 pytestmark = pytest.mark.services
@@ -298,6 +300,8 @@ def test_seed_fills_an_empty_site_by_its_rules_and_refuses_another(migrated_site
         # Each room has counted at least its messages, and continues after them.
         newest = select(func.max(ChatMessage.changed)).where(ChatMessage.room_id == ChatRoom.id).scalar_subquery()
         assert [*session.execute(select(ChatRoom.last_number - newest))] == [(0,)] * 3
+        admin = session.scalars(select(User).where(User.email == "admin-1@church.example")).one()
+        assert check_password(PASSWORD, admin.password_hash, Sender(DEVICE))
     with app.app_context():
         db.dispose()
     with pytest.raises(NotEmptyError, match="users"):

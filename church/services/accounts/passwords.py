@@ -70,7 +70,7 @@ def hash_password(text: str, sender: Sender) -> str:
     """Hash a password for the database. Raises ValueError beyond 256 characters, BusyError without a place to wait."""
     if len(text) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"a password has at most {MAX_PASSWORD_LENGTH} characters: call weakness() first")
-    hashed = _pool.run(sender.client, sender.shares(), bcrypt.hashpw, _prepared(text), bcrypt.gensalt(COST))
+    hashed = _pool.run(sender.client, sender.shares(), bcrypt.hashpw, to_bcrypt_input(text), bcrypt.gensalt(COST))
     return hashed.decode()
 
 
@@ -81,7 +81,7 @@ def check_password(text: str, stored: str | None, sender: Sender) -> bool:
     """
     possible = len(text) <= MAX_PASSWORD_LENGTH and stored is not None and _cost(stored) is not None
     hashed = stored if possible and stored is not None else _unmatchable()
-    typed = _prepared(text[:MAX_PASSWORD_LENGTH])
+    typed = to_bcrypt_input(text[:MAX_PASSWORD_LENGTH])
     matches = _pool.run(sender.client, sender.shares(), bcrypt.checkpw, typed, hashed.encode())
     return matches and possible
 
@@ -101,7 +101,7 @@ def find_weakness(text: str, *, minimum: int, personal: Sequence[str]) -> str | 
     )
 
 
-def _prepared(text: str) -> bytes:
+def to_bcrypt_input(text: str) -> bytes:
     """Hash the whole password to 64 bytes first: bcrypt takes 72 at most and stops at a NUL.
 
     Characters are normalised (NFC), so that another keyboard gives the same bytes (NIST SP 800-63B, 3.1.1.2).
