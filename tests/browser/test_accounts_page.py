@@ -28,6 +28,15 @@ def test_member_changes_address_with_emailed_link(windows: Windows, mailbox: Mai
     expect(page.locator(".standfirst").first).to_contain_text(new)
 
 
+def test_parts_of_the_page_are_as_wide_as_each_other(windows: Windows, cast: Accounts) -> None:
+    page = windows()
+    cast.add().sign_in(page)
+    expect_heading(page, "Your account")
+    widths = page.locator(".part").evaluate_all("parts => parts.map(part => part.getBoundingClientRect().width)")
+    assert len(widths) > 5
+    assert len(set(widths)) == 1, widths
+
+
 def test_member_signs_out_one_device_then_all_others(windows: Windows, cast: Accounts) -> None:
     person = cast.add()
     desk, *others = [windows(width=width) for width in (1280, 390, 390, 390)]
