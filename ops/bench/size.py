@@ -42,7 +42,6 @@ from ops.seed.walk import PAGES, UNLIMITED, Walk, list_jobs, walking
 MOST = 3.0
 """How many times what the small site costs."""
 REASONS: dict[str, str] = {
-    "search, common word": "ranks up to a thousand pages, of which the small site has 800",
     "overview": "looks for members with two subscriptions among all current ones, in their index",
     "job accounts.forget_unverified": "walks the accounts that were never verified, once a day",
     "job accounts.purge": "looks at the closed accounts, for a session that is left, once an hour",
