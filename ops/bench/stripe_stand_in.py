@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from church.config import Settings
+from church.database.batches import find_in_batches
 from church.extensions import db
 from church.models import Invoice, LedgerEntry, Price, Product, Subscription
 from church.models.base import utc_now
@@ -33,8 +34,9 @@ def stripe_stand_in(settings: Settings, folder: Path) -> Iterator[int]:
 
     Call it in the context of the site's app. Nothing differs, and no amount is asked again.
     """
-    with db.write() as session:
-        session.execute(update(Subscription).values(renewal_asked_at=utc_now()))
+    for ids in find_in_batches(db, Subscription.id):
+        with db.write() as session:
+            session.execute(update(Subscription).where(Subscription.id.in_(ids)).values(renewal_asked_at=utc_now()))
     count = _fill(folder / "till.db")
     host, _, port = settings.till_address.rpartition(":")
     listener = create_server((host, int(port)), backlog=128)
