@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import secrets
 import struct
+import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
@@ -71,7 +72,7 @@ class KeptPage:
         parts = _HOLE.split(text)
         self.pieces = tuple(part.encode() for part in parts[::2])
         self.holes = tuple(parts[1::2])
-        self.size = 2 * sum(map(len, self.pieces))  # with the compressed ones
+        self.size = 2 * sum(map(len, self.pieces))  # with the compressed ones, without what it is kept by
         self._compressed: tuple[bytes, ...] = ()
 
     def fill(self, values: Mapping[str, bytes]) -> bytes:
@@ -125,6 +126,7 @@ class KeptPages:
             self._kept.move_to_end(key)
             return page
         page = KeptPage(render())
+        page.size += sys.getsizeof(repr(key))  # visitors choose addresses, and texts that nothing else has may be in it
         if page.size <= _MOST_BYTES_OF_ONE and key not in self._kept:  # another greenlet may have rendered it, too
             self._kept[key] = page
             self._size += page.size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -202,7 +203,7 @@ def test_text_without_holes_is_one_piece() -> None:
 
 
 def test_least_recently_used_pages_are_dropped_beyond_the_room() -> None:
-    pages, rendered = KeptPages(room=600), []
+    pages, rendered = KeptPages(room=3 * (200 + sys.getsizeof("'a'"))), []
 
     def ask(key: str) -> None:
         pages.find(key, lambda: rendered.append(key) or key * 100)
@@ -214,6 +215,13 @@ def test_least_recently_used_pages_are_dropped_beyond_the_room() -> None:
         ask(key)
     assert rendered == ["a", "b", "c", "d", "b"]
     assert len(pages) == 3
+
+
+def test_what_pages_are_kept_by_counts_as_well() -> None:
+    pages = KeptPages(room=100_000)
+    for number in range(100):
+        pages.find(("part", f"/auth/reset/\N{PERSON IN LOTUS POSITION}{number}" + "x" * 4000), lambda: "short")
+    assert len(pages) == 100_000 // (4 * 4000) == 6
 
 
 def test_very_large_page_is_not_kept() -> None:
