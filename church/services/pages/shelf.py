@@ -80,6 +80,8 @@ class Shelf:
         self._started_at = time.time()
         self._problems: set[str] | None = None
         self.is_resting = False  # looks at nothing
+        self.has_failed = False
+        """Whether the last look could not bring the rows up to date."""
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -221,6 +223,7 @@ class Shelf:
 
         Another process may be about to: then this leaves it to that one, or may ``wait`` for it.
         """
+        self.has_failed = True
         try:
             changed, problems = run_off_hub(self._update, look, on_folder, wait)
         except OSError as error:
@@ -233,6 +236,7 @@ class Shelf:
             if not isinstance(error, sqlite3.OperationalError):
                 self.rows.remove_damaged()
             return False
+        self.has_failed = False
         if problems is not None:
             self._log_problems(problems)
         return changed

@@ -28,7 +28,7 @@ _RETRY_SECONDS = 5.0  # while another process watches
 _FOLDERS_EVERY = 5.0  # seconds between two looks at the times of folders, without inotify
 # Seconds between two looks at all files: so many times what a look takes, within these bounds.
 _SHARE, _ALL_LEAST, _ALL_MOST = 1000, 30.0, 600.0
-_SHARE_ALONE, _ALL_LEAST_ALONE = 50, 5.0  # without inotify
+_SHARE_ALONE, _ALL_LEAST_ALONE = 50, 5.0  # without inotify, and after a look that failed
 _LONG = 0.1  # seconds of a look that reads so much that memory is given back
 _MOST_FILES = 500  # that are looked at one by one
 
@@ -153,7 +153,8 @@ class Watcher:
         took = self._clock() - begun
         if took > _LONG:
             free_memory()
-        share, least = (_SHARE, _ALL_LEAST) if self._inotify is not None else (_SHARE_ALONE, _ALL_LEAST_ALONE)
+        is_sure = self._inotify is not None and not self._shelf.has_failed
+        share, least = (_SHARE, _ALL_LEAST) if is_sure else (_SHARE_ALONE, _ALL_LEAST_ALONE)
         self._next_all = self._clock() + min(max(took * share, least), _ALL_MOST)
         return changed
 
@@ -193,7 +194,10 @@ class Watcher:
         return "" if os.path.isfile(os.path.join(self._real_root, path)) else "folder"
 
     def _look(self, look: Look) -> bool:
-        return self._shelf.look(look, self._add_watch, wait=True)
+        changed = self._shelf.look(look, self._add_watch, wait=True)
+        if self._shelf.has_failed:  # such as on a full disk: nothing says again what has changed
+            self._next_all = min(self._next_all, self._clock() + _ALL_LEAST_ALONE)
+        return changed
 
     # -- watches ------------------------------------------------------------------------------------------------------
 

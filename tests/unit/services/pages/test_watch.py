@@ -6,9 +6,11 @@ import datetime as dt
 import errno
 import logging
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -215,6 +217,21 @@ def test_watcher_looks_when_a_reader_doubts(host: Host, monkeypatch: pytest.Monk
     monkeypatch.setattr(lib_inotify.Inotify, "wait", lambda *_: [])
     assert host.seen() == ["page"]
     host.reader.doubt()
+    assert host.seen() == ["new", "page"]
+
+
+def test_watcher_looks_again_soon_after_a_change_that_it_could_not_store(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.watcher._next_all = host.now + 600  # as in a large folder
+    with monkeypatch.context() as full:
+        for look in ("look_at_all", "look_at_some"):
+            full.setattr(update.Update, look, Mock(side_effect=sqlite3.OperationalError("database or disk is full")))
+        write_page(host.content, "new")
+        assert host.seen() == ["page"]
+        host.now += 5
+        assert host.seen() == ["page"]
+    host.now += 5
     assert host.seen() == ["new", "page"]
 
 
