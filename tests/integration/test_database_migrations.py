@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from church.models.base import utc_now
 from church.models.pages import PageText
 from church.services.pages.search.find import search_statement
 from tests.support.billing_rows import add_customer, add_invoice, add_subscription, store, stored
-from tests.support.services_fixture import site_settings, wait_until
+from tests.support.services_fixture import Postgres, site_settings, wait_until
 from tests.support.stripe_fixture import add_member
 
 pytestmark = pytest.mark.services
@@ -130,6 +131,41 @@ def test_upgrade_does_not_deadlock_with_a_writer_of_several_tables(tmp_path: Pat
         assert migrations.current_revision(connection) == migrations.head_revision()
         assert connection.scalar(text("SELECT count(*) FROM users, jobs")) == 1
     engine.dispose()
+
+
+_VACUUM_FOR_HOURS = """ALTER TABLE users SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"""
+
+
+@pytest.fixture
+def vacuumed_site(tmp_path: Path, postgres: Postgres, postgres_url: str) -> Iterator[Settings]:
+    """A site of the release before whose accounts are being vacuumed by PostgreSQL, for a long time."""
+    site = site_settings(tmp_path, postgres_url)
+    migrations.migrate(site, "0016")
+    is_vacuumed = """SELECT count(*) FROM pg_locks WHERE granted AND mode = 'ShareUpdateExclusiveLock'
+        AND relation = 'users'::regclass"""
+    with postgres.database(postgres_url) as connection:
+        connection.execute(_VACUUM_FOR_HOURS)
+        connection.execute("""INSERT INTO users (ref, name, source, role, created_at)
+            SELECT number, repeat('x', 200), 'web', 'member', now() FROM generate_series(1, 20000) AS number""")
+        connection.execute("UPDATE users SET name = 'Ada'")
+        connection.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            wait_until(
+                lambda: connection.execute(is_vacuumed).fetchall() == [(1,)], "accounts are vacuumed", seconds=120
+            )
+            yield site
+        finally:
+            connection.execute("ALTER SYSTEM RESET autovacuum_naptime")
+            connection.execute("SELECT pg_reload_conf()")
+
+
+def test_upgrade_does_not_wait_for_a_vacuum(vacuumed_site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "_LOCK_TRIES", 10)
+    migrations.migrate(vacuumed_site)
+    with migrations.locked_connection(vacuumed_site) as connection:
+        assert migrations.current_revision(connection) == migrations.head_revision()
 
 
 def test_migrations_match_the_models(migrated_site: Settings) -> None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # Any number that nothing else locks; the same on every host.
 _POSTGRESQL_LOCK = 0x436875726368
 _LOCK_WAIT = "500ms"
+_VACUUM_WAIT = "2s"
+_VACUUMED = text("""SELECT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+    WHERE granted AND mode = 'ShareUpdateExclusiveLock'""")
 _LOCK_TRIES = 100
 
 
@@ -78,19 +81,40 @@ def _keep_writers_out(connection: Connection) -> None:
     names = sorted(Base.metadata.tables.keys() & set(inspect(connection).get_table_names()))
     if not names:
         return
-    quoted = ", ".join(map(connection.dialect.identifier_preparer.quote, names))
     patience = connection.scalar(text("SHOW lock_timeout"))
-    connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
     for left in reversed(range(_LOCK_TRIES)):
         try:
             with connection.begin_nested():
-                connection.execute(text(f"LOCK TABLE {quoted} IN SHARE ROW EXCLUSIVE MODE"))
+                _lock(connection, names, _LOCK_WAIT)
             break
         except OperationalError as error:
             if not left or not is_locked(error):
                 raise
+        _end_vacuums(connection, names)
         time.sleep(uniform(0.1, 0.5))  # noqa: S311 (not a secret)
     connection.execute(text(f"SET LOCAL lock_timeout = '{patience}'"))
+
+
+def _end_vacuums(connection: Connection, names: list[str]) -> None:
+    """Have the server end an autovacuum of these tables: it does so where it finds, after a second, that one waits.
+
+    Locks one table at a time, and no longer than that takes: so nothing can deadlock.
+    """
+    vacuumed = set(connection.scalars(_VACUUMED)).intersection(names)
+    for name in vacuumed:
+        try:
+            with connection.begin_nested() as block:
+                _lock(connection, [name], _VACUUM_WAIT)
+                block.rollback()
+        except OperationalError as error:
+            if not is_locked(error):
+                raise
+
+
+def _lock(connection: Connection, names: list[str], wait: str) -> None:
+    quoted = ", ".join(map(connection.dialect.identifier_preparer.quote, names))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{wait}'"))
+    connection.execute(text(f"LOCK TABLE {quoted} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 @cache
