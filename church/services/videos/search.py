@@ -61,6 +61,7 @@ def find_ids(session: Session, query: str, after: SearchKey | None, limit: int) 
     pieces = split_query(query)
     if not pieces:
         return []
+    _read_by_index(session)
     found: list[SearchKey] = []
     for in_title in (True, False):
         if after is not None and after.in_title < in_title:
@@ -78,9 +79,16 @@ def find_like_titled(session: Session, title: str, limit: int) -> list[int]:
     words = sorted({piece.text: piece for piece in split_query(title)}.values(), key=lambda piece: -len(piece.text))
     if not words:
         return []
+    _read_by_index(session)
     like = _like_on_sqlite if session.get_bind().dialect.name == "sqlite" else _like_on_postgresql
     newest = [like(session, word).limit(limit).subquery() for word in words[:_MOST_SHARED]]
     return list(session.scalars(union(*(select(found) for found in newest))))
+
+
+def _read_by_index(session: Session) -> None:
+    """Keep PostgreSQL from reading whole tables, which it would do where it expects many hits."""
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(_BY_INDEX)
 
 
 def _like_on_sqlite(_session: Session, word: Piece) -> Select[Any]:
@@ -137,8 +145,8 @@ def _on_postgresql(session: Session, matches: _Matches) -> Select[Any]:
 
     PostgreSQL, which knows few words, would look for a rare one from the newest video on, through all of them.
     """
-    session.execute(_BY_INDEX)
-    is_rare = len(session.scalars(select(VideoText.id).where(matches).limit(_MANY)).all()) < _MANY
+    some = select(VideoText.id).where(matches).limit(_MANY).subquery()
+    is_rare = session.scalars(select(func.count()).select_from(some)).one() < _MANY
     found = select(VideoText.id).join(Video, Video.id == VideoText.id)
     newest = (VideoText.id + 0 if is_rare else VideoText.id).desc()
     return found.where(matches, Video.state == VideoState.READY.value).order_by(newest)
