@@ -14,7 +14,7 @@ from church.lib.app_context import app_state
 @contextmanager
 def note_statements() -> Iterator[list[str]]:
     """Note the statements of a block."""
-    engines: set[Engine] = app_state()["database"].open().distinct
+    engines: set[Engine] = app_state()["database"]().open().distinct
     found: list[str] = []
 
     def note(*given: Any) -> None:

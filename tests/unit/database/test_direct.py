@@ -119,7 +119,7 @@ def test_statement_on_a_watched_engine_is_seen(on_both: Flask) -> None:
         sent.append(statement)
 
     add(sanction(user))
-    engine = on_both.extensions["database"].open().writer
+    engine = on_both.extensions["database"]().open().writer
     event.listen(engine, "before_cursor_execute", note)
     assert add(sanction(user, "ban")) == 1
     event.remove(engine, "before_cursor_execute", note)
