@@ -46,12 +46,14 @@ def capture_outcome(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any,
         return None, error
 
 
-def start_beside(name: str, run: Callable[[Unpack[_Args]], None], *args: *_Args) -> None:
+def start_beside(name: str, run: Callable[[Unpack[_Args]], None], *args: *_Args) -> threading.Thread:
     """Run ``run(*args)`` in a thread, in a gevent worker a greenlet, that ends with the process.
 
     It has a context of its own: a greenlet would keep that of the request that happened to start it.
     """
-    Context().run(threading.Thread(target=run, args=args, name=name, daemon=True).start)
+    thread = threading.Thread(target=run, args=args, name=name, daemon=True)
+    Context().run(thread.start)
+    return thread
 
 
 def is_patched() -> bool:

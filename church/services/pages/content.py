@@ -25,7 +25,7 @@ from church.database import Database
 from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
-from church.lib.threads import run_off_hub
+from church.lib.threads import run_off_hub, start_beside
 from church.models.base import utc_now
 from church.services.access import ANONYMOUS, Access, Reader, may_read, may_read_drafts
 from church.services.pages import feeds, presenters, watch
@@ -393,7 +393,7 @@ def init_app(app: App) -> None:
 
     def queue_in_thread() -> None:
         # In a thread: the page view that found the change must not wait for a busy database, nor fail without one.
-        threading.Thread(target=queue_index, args=(app,), name="pages-notice", daemon=True).start()
+        start_beside("pages-notice", queue_index, app)
 
     app.extensions["pages"] = Pages(
         settings.content,

@@ -20,7 +20,7 @@ from pathlib import Path
 from church import telemetry
 from church.lib.host_mark import HostMark
 from church.lib.once import claim
-from church.lib.threads import is_patched, run_off_hub
+from church.lib.threads import is_patched, run_off_hub, start_beside
 from church.models.base import utc_now
 from church.services.pages.folder import FileProblem
 from church.services.pages.front_matter import FileVersion, load_parser
@@ -193,8 +193,7 @@ class Shelf:
             self._look_alone(library)
             return
         load_parser()
-        looker = threading.Thread(target=self._look_alone, args=(library,), daemon=True, name="pages-look")
-        looker.start()
+        looker = start_beside("pages-look", self._look_alone, library)
         if wait:
             looker.join(wait)
 

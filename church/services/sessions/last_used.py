@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from church.errors import UnavailableError
 from church.extensions import db
+from church.lib.threads import start_beside
 from church.models.accounts import SignIn
 from church.models.base import utc_now
 
@@ -39,8 +40,7 @@ class LastUsedWriter:
             if self._running and self._writer is not None and self._writer.is_alive():
                 return
             self._running = True
-            self._writer = threading.Thread(target=self._write, name="sessions-touch", daemon=True)
-            self._writer.start()
+            self._writer = start_beside("sessions-touch", self._write)
 
     def _next(self) -> int | None:
         """Take a session to write; None ends the thread, under the lock, so that no session is left behind."""
