@@ -213,7 +213,7 @@ def test_chat_reads_the_session_in_the_transaction_that_stores(
 ) -> None:
     chat.load_open_room(client.signed_in, ROOM)
     current_cache().clear()
-    monkeypatch.setattr(db, "read", lambda: pytest.fail("another transaction was opened"))
+    monkeypatch.setattr(db, "_read", lambda: pytest.fail("another transaction was opened"))
     assert say(hub, client, hello())[0]["type"] == "chat"
 
 

@@ -188,7 +188,7 @@ def test_error_page_needs_no_database(app: Flask, monkeypatch: pytest.MonkeyPatc
     def down(*_args: Any) -> None:
         raise AssertionError("an error page asked the database")
 
-    monkeypatch.setattr("church.database.Database.read", down)
+    monkeypatch.setattr("church.database.Database._read", down)
     monkeypatch.setattr("church.database.Database.probe", down)
     add_view(app, "/fails/<int:code>", abort)
     client = app.test_client()

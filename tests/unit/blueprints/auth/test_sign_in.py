@@ -196,7 +196,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         raise DatabaseDownError
 
     def stop() -> None:
-        monkeypatch.setattr("church.database.Database.read", refuse)
+        monkeypatch.setattr("church.database.Database._read", refuse)
         monkeypatch.setattr("church.database.Database.write", refuse)
 
     return stop

@@ -36,7 +36,7 @@ def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypa
     def down(*_args: object) -> Any:
         raise DatabaseDownError
 
-    monkeypatch.setattr(db, "read", down)
+    monkeypatch.setattr(db, "_read", down)
     monkeypatch.setattr(db, "probe", lambda: ProbeResult(answers=False, migrated=False))
     seen = read_overview(current_settings())
     assert (seen.members, seen.signed_in) == (None, None)
