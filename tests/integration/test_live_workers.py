@@ -255,7 +255,7 @@ def test_session_that_ends_closes_its_connections_on_both_workers(pair: Pair) ->
     here, there = site.worker_pids()
     with entered_on(site, here, token) as first, entered_on(site, there, token) as second:
         with app.app_context(), db.write() as session:
-            assert sessions.end(session, found.session_id)
+            assert sessions.end(session, found.session_ref)
         assert [first.ended(), second.ended()] == [4401, 4401]
 
 

@@ -31,6 +31,6 @@ def test_session_end_reaches_every_worker(site: Callable[..., Site]) -> None:
         found = sessions.load(token)
         assert found is not None
         with db.write() as session:
-            sessions.end(session, found.session_id)
+            sessions.end(session, found.session_ref)
     assert statuses() == {401}  # at once: no worker accepts the copied cookie
     wait_until(lambda: running.value("auth_sessions_active") == 0, "the scrape counts none")

@@ -65,7 +65,7 @@ def test_emptied_store_gives_no_privilege_and_limits_begin_anew(app: Flask, redi
     with app.app_context(), db.write() as session:
         found = sessions.load(gone)
         assert found is not None
-        sessions.end(session, found.session_id)
+        sessions.end(session, found.session_ref)
     assert with_bearer(app, ended) == 401
     attacker = Browser(app, address="198.51.100.4")
     refused = [401] * ATTEMPTS + [429]

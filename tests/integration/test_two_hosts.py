@@ -148,7 +148,7 @@ def test_session_that_is_ended_on_one_host_is_ended_on_both(hosts: Hosts) -> Non
         found = sessions.load(token)
         assert found is not None
         with db.write() as session:
-            sessions.end(session, found.session_id)
+            sessions.end(session, found.session_ref)
     assert statuses(hosts.first) == {401}  # at once: the host's other processes are told
     wait_until(lambda: statuses(hosts.second) == {401}, "the other host reads it again")
 

@@ -83,7 +83,7 @@ def sign_out(signed_in: SignedIn, device: Device) -> None:
     with record_attempt("logout") as current:
         current.user_ref = signed_in.ref
         with db.write() as session:
-            if sessions.end(session, signed_in.session_id):
+            if sessions.end(session, signed_in.session_ref):
                 actor = Actor(user_id=signed_in.user_id, address=device.address)
                 audit.record_by(session, "account.signed_out", actor, signed_in.user_id)
     sessions.forget_cached()

@@ -47,9 +47,9 @@ def start_session(session: Session, user: User, device: Device) -> str:
     return token
 
 
-def end(session: Session, session_id: int) -> bool:
+def end(session: Session, ref: str) -> bool:
     """End one session; False if it does not exist."""
-    return bool(_end_where(session, SignIn.id == session_id))
+    return bool(_end_where(session, SignIn.ref == ref))
 
 
 def end_all(session: Session, user_id: int, except_id: int | None = None) -> int:

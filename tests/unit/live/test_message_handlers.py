@@ -162,7 +162,7 @@ def test_auth_over_the_members_limit_closes_with_4429(
 
 def test_message_after_the_session_ended_closes_with_4401(hub: Hub, client: Any) -> None:
     with db.write() as session:
-        sessions.end(session, client.signed_in.session_id)
+        sessions.end(session, client.signed_in.session_ref)
     assert error_of(say(hub, client, {"type": "subscribe_room", "room": ROOM})) == "unauthenticated"
     assert client.closed == [(4401, "signed_out")]
 
@@ -203,7 +203,7 @@ def test_chat_of_a_session_that_ended_is_refused_while_another_member_has_a_new_
 
 def test_chat_of_a_session_that_ended_here_closes_with_4401(hub: Hub, client: Any) -> None:
     with db.write() as session:
-        sessions.end(session, client.signed_in.session_id)
+        sessions.end(session, client.signed_in.session_ref)
     assert error_of(say(hub, client, hello())) == "unauthenticated"
     assert client.closed == [(4401, "signed_out")]
 

@@ -70,7 +70,7 @@ def member(app: Flask, name: str = "ada", **changes: Any) -> User:
 def end_session(client: StubClient) -> None:
     assert client.signed_in is not None
     with db.write() as session:
-        sessions.end(session, client.signed_in.session_id)
+        sessions.end(session, client.signed_in.session_ref)
 
 
 def grant(user: User) -> None:

@@ -103,7 +103,7 @@ def test_token_ends_with_its_session(signed_in: SignedIn) -> None:
     token = issue_token(signed_in).token
     assert find_member(token) is not None
     with db.write() as session:
-        sessions.end(session, signed_in.session_id)
+        sessions.end(session, signed_in.session_ref)
     with grows(definitions.security_events.labels("invalid_token", "medium"), by=0):
         assert find_member(token) is None
 

@@ -223,7 +223,7 @@ def test_facts_are_those_of_live_sessions_only(app: Flask) -> None:
     good, over, disabled = (row_of(sign_in(app, user)) for user in people)
     change_user(people[2].id, disabled_at=utc_now())
     with db.write() as session:
-        sessions.end(session, over.id)
+        sessions.end(session, over.ref)
     found = lookup.load_facts([good.ref, over.ref, disabled.ref, "nobody"])
     assert found == {good.ref: lookup.SessionFacts("Ada", "admin", verified=True)}
 

@@ -35,13 +35,13 @@ def test_end_is_visible_in_this_process_at_once(app: Flask, ada: User) -> None:
     found = sessions.load(token)
     assert found is not None
     with db.write() as session:
-        assert sessions.end(session, found.session_id)
+        assert sessions.end(session, found.session_ref)
         assert ended(token)
     assert ended(token)
     assert sessions.load_ref(found.session_ref, ada.ref) is None
     assert not ended(other)
     with db.write() as session:
-        assert not sessions.end(session, found.session_id)
+        assert not sessions.end(session, found.session_ref)
 
 
 def end_of(token: str, other: Flask) -> None:
@@ -50,7 +50,7 @@ def end_of(token: str, other: Flask) -> None:
         found = sessions.load(token)
     assert found is not None
     with db.write() as session:
-        sessions.end(session, found.session_id)
+        sessions.end(session, found.session_ref)
 
 
 def test_end_is_visible_in_every_process_of_the_host_at_once(app: Flask, ada: User, migrated_site: Settings) -> None:
