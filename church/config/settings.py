@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
@@ -447,13 +448,27 @@ def read_settings(**overrides: Any) -> Settings:
     """Read the settings from the environment and an env file.
 
     ``CHURCH_ENV_FILE`` names the file: ``.env`` by default, none if it is empty. ``overrides`` are settings by their
-    environment names. Raises ConfigError with a line for every wrong setting.
+    environment names. Raises ConfigError with a line for every wrong setting, and for a file that cannot be read.
     """
     overrides.setdefault("_env_file", os.environ.get("CHURCH_ENV_FILE", ".env") or None)
+    _require_whole_file(overrides["_env_file"])
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise ConfigError("\n".join(_complaint(e) for e in error.errors())) from None
+
+
+def _require_whole_file(file: str | None) -> None:
+    """Raise ConfigError for an env file with a line that would be ignored, as in one that is half-edited."""
+    if file is None or not Path(file).is_file():
+        return
+    try:
+        with Path(file).open(encoding="utf-8") as lines:
+            wrong = [binding.original.line for binding in parse_stream(lines) if binding.error]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from None
+    if wrong:
+        raise ConfigError(f"{file}: line {wrong[0]} is not NAME=value")
 
 
 def current_settings() -> Settings:

@@ -93,6 +93,24 @@ def test_settings_that_are_kept_stay_until_they_are_read_anew(tmp_path: Path, mo
         read_settings()
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CHURCH_SITE_NAME=Café\n".encode("latin-1"), "can't decode byte 0xe9"),
+        (b'WEB_CONCURRENCY=5\nCHURCH_SITE_NAME="Half\nCHURCH_ENV=production\n', "line 2 is not NAME=value"),
+    ],
+)
+def test_file_that_cannot_be_read_whole_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes, reason: str
+) -> None:
+    file = tmp_path / "settings"
+    file.write_bytes(text)
+    monkeypatch.setenv("CHURCH_ENV_FILE", str(file))
+    with pytest.raises(ConfigError, match=reason) as refusal:
+        read_settings()
+    assert str(refusal.value).startswith(f"{file}: ")
+
+
 def test_settings_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHURCH_INSTANCE", str(tmp_path))
     monkeypatch.setenv("WEB_CONCURRENCY", "7")
