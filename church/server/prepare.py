@@ -39,17 +39,18 @@ def prepare_instance(settings: Settings) -> Flask | None:
     telemetry.compile_threat_patterns()
     migrations.migrate(settings)
     app = create_app(settings)
-    _queue_demo(app)
+    _fill(app)
     stamp.write_text(json.dumps({"revisions": _fingerprint(), "head": migrations.head_revision()}))
     return app
 
 
-def _queue_demo(app: Flask) -> None:
-    """Queue the import of the demo video that a new site starts with."""
-    from church.services import videos  # noqa: PLC0415 - a second start does not load it
+def _fill(app: Flask) -> None:
+    """Queue the demo video that a new site starts with, and read its pages: gunicorn's master then need not."""
+    from church.services import pages, videos  # noqa: PLC0415 - a second start does not load it
 
     with app.app_context():
         videos.queue_demo()
+        pages.current_pages().read_new_folder()
 
 
 def _is_prepared(settings: Settings, stamp: Path) -> bool:

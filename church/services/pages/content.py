@@ -146,6 +146,11 @@ class Pages:
             self.shelf.is_resting = False
             self.shelf.rows.close()
 
+    def read_new_folder(self) -> None:
+        """Read a folder that has no rows yet, half a second at most, and leave no file open: in a process that ends."""
+        with self.resting():
+            pass
+
     def watch_files(self, slug: str | None = None) -> Callable[[], bool]:
         """Return a function that says whether a page, or all those of the feed, and their pictures are as they are now.
 

@@ -13,6 +13,7 @@ from church import create_app
 from church.config import Settings
 from church.database import migrations
 from church.server import prepare
+from church.services.pages import current_pages
 
 
 def rows(settings: Settings, query: str) -> list[tuple[object, ...]]:
@@ -32,6 +33,16 @@ def test_prepare_creates_folders_and_schema_and_leaves_the_index_to_the_worker(p
     assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head_revision(),)]
     assert rows(prepared, "SELECT slug FROM page_texts") == []
     assert prepared.instance.stat().st_mode & 0o077 == 0
+
+
+def test_prepare_reads_the_pages_of_a_new_site(settings: Settings):
+    app = prepare.prepare_instance(settings)
+    assert app is not None
+    with app.app_context():
+        library = current_pages()
+        library.shelf.is_resting = True  # shows what was read, and reads nothing itself
+        assert library.is_complete()
+        library.shelf.rows.close()
 
 
 def test_prepare_a_second_time_loads_neither_alembic_nor_the_site(prepared: Settings):
