@@ -361,8 +361,12 @@ def _private(response: Response) -> Response:
 
 
 def _redirect_or_404(slug: str, reader: Reader) -> AnyResponse:
-    """Redirect a slug with an extra slash, or with decomposed letters, to its page. Raises NotFound for all others."""
-    address = current_pages().address(compose_letters(slug.removesuffix("/")), reader)
+    """Redirect a slug with an extra slash, or with decomposed letters, to its page. Raises NotFound for all others.
+
+    Among those is a page whose file went just now, which the library still has.
+    """
+    proper = compose_letters(slug.removesuffix("/"))
+    address = current_pages().address(proper, reader) if proper != slug else None
     if address is not None:
         return redirect(address, 301)
     telemetry.track_content_access("page", "unknown", "not_found")

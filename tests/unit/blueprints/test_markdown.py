@@ -114,6 +114,15 @@ def test_missing_page_is_404_and_counted(client: FlaskClient, tracked: list[Any]
     assert tracked == [("page", "unknown", "not_found")]
 
 
+def test_page_whose_file_went_just_now_is_404(app: Flask, client: FlaskClient, tmp_path: Path) -> None:
+    """And no redirect to itself, which browsers keep for good."""
+    with app.app_context():
+        current_pages().shelf.is_resting = True  # nobody has looked yet
+        (tmp_path / "content" / "open.md").unlink()
+        assert client.get("/pages/open").status_code == 404
+        assert current_pages().address("open") == "/pages/open"
+
+
 def test_page_with_an_extra_slash_redirects_to_the_page(client: FlaskClient) -> None:
     answer = client.get("/pages/guide/first/")
     assert (answer.status_code, answer.headers["Location"]) == (301, "/pages/guide/first")
