@@ -75,3 +75,11 @@ class Site(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``func``. Flask looks at each function, about twenty a request, whether it is a coroutine."""
         return func
+
+    def make_response(self, rv: Any) -> Response:
+        """Make the response of what a view returns.
+
+        Flask would change the class of each to ours, and so take its own way to answer from one that has it, such as
+        the end of a WebSocket, after which nothing may be sent.
+        """
+        return rv if isinstance(rv, Response) and type(rv) is not Response else super().make_response(rv)

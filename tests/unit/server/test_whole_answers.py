@@ -107,6 +107,21 @@ def test_header_with_a_control_character_is_refused(app: Flask, site: DoorSite, 
         site.get("/made")
 
 
+class Silent(Response):
+    """As flask-sock makes one once a WebSocket has ended."""
+
+    def __call__(self, *_args: Any) -> Any:
+        raise StopIteration
+
+
+def test_response_with_a_way_of_its_own_to_answer_keeps_it(app: Flask, site: DoorSite, sends: list[bytes]) -> None:
+    add_view(app, "/made", Silent)
+    with pytest.raises(StopIteration):
+        app.test_client().get("/made")
+    site.get("/made")
+    assert sends == []
+
+
 def test_answer_closes_once_it_is_sent(app: Flask, site: DoorSite, sends: list[bytes]) -> None:
     def answer() -> Response:
         response = Response("words")
