@@ -444,22 +444,23 @@ def load_settings(**overrides: Any) -> Settings:
     return read_settings(**overrides) if _kept is None or overrides else _kept
 
 
-def read_settings(**overrides: Any) -> Settings:
+def read_settings(*, whole: bool = False, **overrides: Any) -> Settings:
     """Read the settings from the environment and an env file.
 
     ``CHURCH_ENV_FILE`` names the file: ``.env`` by default, none if it is empty. ``overrides`` are settings by their
-    environment names. Raises ConfigError with a line for every wrong setting, and for a file that cannot be read.
+    environment names. Raises ConfigError with a line for every wrong setting, and for a file that cannot be read. Lines
+    that are not ``NAME=value`` are left out, unless the ``whole`` file has to be right.
     """
     overrides.setdefault("_env_file", os.environ.get("CHURCH_ENV_FILE", ".env") or None)
-    _require_whole_file(overrides["_env_file"])
+    _check_file(overrides["_env_file"], whole=whole)
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise ConfigError("\n".join(_complaint(e) for e in error.errors())) from None
 
 
-def _require_whole_file(file: str | None) -> None:
-    """Raise ConfigError for an env file with a line that would be ignored, as in one that is half-edited."""
+def _check_file(file: str | None, *, whole: bool) -> None:
+    """Raise ConfigError for an env file that cannot be read, or has to be ``whole`` and is half-edited."""
     if file is None or not Path(file).is_file():
         return
     try:
@@ -467,7 +468,7 @@ def _require_whole_file(file: str | None) -> None:
             wrong = [binding.original.line for binding in parse_stream(lines) if binding.error]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from None
-    if wrong:
+    if wrong and whole:
         raise ConfigError(f"{file}: line {wrong[0]} is not NAME=value")
 
 

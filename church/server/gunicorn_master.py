@@ -225,7 +225,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """Replace this process by one that loads everything anew, unless that can't start: there is no way back."""
         self.log.info("Hang up: %s", self.master_name)
         try:
-            bind = read_settings().bind
+            bind = read_settings(whole=True).bind
         except ConfigError as error:
             self.log.error("not reloaded, these settings are wrong:\n%s", error)  # noqa: TRY400 - no traceback
             return

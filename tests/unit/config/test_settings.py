@@ -107,8 +107,17 @@ def test_file_that_cannot_be_read_whole_is_refused(
     file.write_bytes(text)
     monkeypatch.setenv("CHURCH_ENV_FILE", str(file))
     with pytest.raises(ConfigError, match=reason) as refusal:
-        read_settings()
+        read_settings(whole=True)
     assert str(refusal.value).startswith(f"{file}: ")
+
+
+def test_lines_that_say_nothing_are_left_out_at_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings"
+    file.write_text("; a note\nCHURCH_SITE_NAME=Abbey\n")
+    monkeypatch.setenv("CHURCH_ENV_FILE", str(file))
+    assert read_settings().site_name == "Abbey"
+    with pytest.raises(ConfigError, match="line 1 is not NAME=value"):
+        read_settings(whole=True)
 
 
 def test_settings_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

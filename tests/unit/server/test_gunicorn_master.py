@@ -104,7 +104,7 @@ def test_reload_to_an_address_that_is_taken_keeps_the_site(master: Any, monkeypa
     master.cfg = SimpleNamespace(address=[], bind=["127.0.0.1:1"])
     with socket.create_server(("127.0.0.1", 0)) as other:
         bind = f"127.0.0.1:{other.getsockname()[1]}"
-        monkeypatch.setattr(gunicorn_master, "read_settings", lambda: SimpleNamespace(bind=bind))
+        monkeypatch.setattr(gunicorn_master, "read_settings", lambda **_: SimpleNamespace(bind=bind))
         master.handle_hup()
     assert said == [f"not reloaded, nothing can listen on {bind} beside this site: {os.strerror(errno.EADDRINUSE)}"]
 
