@@ -1,7 +1,7 @@
 """Run statements that the site runs all the time, without what SQLAlchemy does around each.
 
-Its own way to run a statement costs four times what SQLite takes for a short one. Where somebody listens to the
-statements of an engine, as tracing does, they are run in its own way.
+Its own way to run a statement costs four times what SQLite takes for a short one. Where something listens to
+the statements of an engine, as tracing does, they are run in its own way.
 """
 
 from __future__ import annotations

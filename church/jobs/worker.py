@@ -32,7 +32,7 @@ from church.jobs import queue, schedules
 from church.jobs.queue import Lease
 from church.jobs.registry import find_handler, heavy_kinds, registered_kinds
 from church.jobs.work_signal import WorkSignal, woken_by
-from church.lib.memory import free_memory
+from church.lib.processes import free_memory
 
 log = logging.getLogger("church.jobs")
 T = TypeVar("T")

@@ -27,8 +27,7 @@ from gunicorn.app import base
 from gunicorn.arbiter import Arbiter
 
 from church.config import ConfigError, keep_settings, read_settings
-from church.lib.memory import give_back_free_memory
-from church.lib.processes import describe_exit
+from church.lib.processes import describe_exit, give_back_free_memory
 from church.server import early_names
 from church.server.forked_process import ForkedProcess
 from church.server.supervisor import find_bind_problem

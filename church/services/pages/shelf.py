@@ -247,7 +247,7 @@ class Shelf:
             self.report_change()
 
     def prepare(self, most_seconds: float) -> None:
-        """Read a folder that has no rows yet, for so long at most: whoever looks next goes on from there.
+        """Read a folder that has no rows yet, for so long at most; the next look goes on from there.
 
         What goes wrong is left to the next look, too, which logs it.
         """

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from church.lib.inotify import Event, Inotify
-from church.lib.memory import free_memory
 from church.lib.network_files import is_on_network
+from church.lib.processes import free_memory
 from church.services.pages.pictures.files import SUFFIXES
 from church.services.pages.shelf import BEAT_SECONDS, Look, Shelf
 from church.services.pages.update import Update

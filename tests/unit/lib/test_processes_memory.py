@@ -12,7 +12,7 @@ import pytest
 
 _GIVES_BACK = """
 import gc
-from church.lib.memory import free_memory
+from church.lib.processes import free_memory
 gc.disable()
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
