@@ -18,7 +18,7 @@ from church.store import StoreClient
 from tests.support.environment import forget_the_shell
 from tests.support.live_fixture import Line, token_of
 from tests.support.people import add_user, sign_in
-from tests.support.services_fixture import Postgres, RedisServer, wait_until
+from tests.support.services_fixture import Postgres, RedisServer, share_servers, wait_until
 from tests.support.site_fixture import Site, running
 
 Start = Callable[..., Site]
@@ -55,13 +55,8 @@ def serves(site: Site) -> bool:
 
 @pytest.fixture(scope="module")
 def _hosts(_postgres: Postgres, _redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    _postgres.start()
-    _redis.start()
     shared = {
-        "DATABASE_URL": _postgres.new_database(),
-        "REDIS_URL": _redis.url,
-        "SECRET_KEY": "a key that both of the hosts know, long enough",
-        "CHURCH_SITE_URL": "http://church.example",
+        **share_servers(_postgres, _redis),
         "WEB_CONCURRENCY": "1",
         **OPEN,
         "CHURCH_LIVE_PER_MEMBER": "2",

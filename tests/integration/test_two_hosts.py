@@ -21,7 +21,7 @@ from tests.support.environment import forget_the_shell
 from tests.support.live_fixture import Line, token_of
 from tests.support.pages_fixture import write_page
 from tests.support.people import add_user, sign_in, with_cookie
-from tests.support.services_fixture import Postgres, RedisServer, wait_until
+from tests.support.services_fixture import Postgres, RedisServer, share_servers, wait_until
 from tests.support.site_fixture import Site
 from tests.support.video_fixture import add_ready
 
@@ -56,13 +56,8 @@ class Hosts(NamedTuple):
 
 @pytest.fixture(scope="module")
 def hosts(_postgres: Postgres, _redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    _postgres.start()
-    _redis.start()
     shared = {
-        "DATABASE_URL": _postgres.new_database(),
-        "REDIS_URL": _redis.url,
-        "SECRET_KEY": "a key that both of the hosts know, long enough",
-        "CHURCH_SITE_URL": "http://church.example",
+        **share_servers(_postgres, _redis),
         "WEB_CONCURRENCY": "2",
         "CHURCH_LIVE_PER_ADDRESS": "1000",
     }

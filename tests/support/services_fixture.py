@@ -496,6 +496,18 @@ def sqlite_site(folder: Path, migrated: Path) -> Settings:
     return site
 
 
+def share_servers(postgres: Postgres, redis: RedisServer) -> dict[str, str]:
+    """Start both servers; return what the hosts of one site have in common, with a new database."""
+    postgres.start()
+    redis.start()
+    return {
+        "DATABASE_URL": postgres.new_database(),
+        "REDIS_URL": redis.url,
+        "SECRET_KEY": "a key that both of the hosts know, long enough",
+        "CHURCH_SITE_URL": "http://church.example",
+    }
+
+
 def site_settings(folder: Path, database_url: str | None = None, **overrides: object) -> Settings:
     """Settings of a site in ``folder``, without the developer's ``.env``."""
     content = folder / "content"
