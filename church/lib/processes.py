@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
+_M_ARENA_MAX = -8  # mallopt(3), of the GNU C library
 
 
 def die_with_parent(parent: int, by: signal.Signals) -> Callable[[], None]:
@@ -52,6 +53,18 @@ def describe_exit(code: int) -> str:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
+
+
+def use_one_arena() -> None:
+    """Let all threads of this process take memory from one place; those that are forked from it do so, too.
+
+    The C library of Linux makes an arena for each thread, up to eight for each core, and all keep what is free between
+    blocks in use: 10 MiB a worker. Threads rarely want memory at the same time, since they wait for Python's lock.
+    ``MALLOC_ARENA_MAX`` in the environment is left as it is. Only before the first thread.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and "MALLOC_ARENA_MAX" not in os.environ:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back_free_memory() -> None:

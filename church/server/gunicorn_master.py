@@ -27,7 +27,7 @@ from gunicorn.app import base
 from gunicorn.arbiter import Arbiter
 
 from church.config import ConfigError, keep_settings, read_settings
-from church.lib.processes import describe_exit, give_back_free_memory
+from church.lib.processes import describe_exit, give_back_free_memory, use_one_arena
 from church.server import early_names
 from church.server.forked_process import ForkedProcess
 from church.server.supervisor import find_bind_problem
@@ -131,6 +131,7 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def _load_site(self) -> None:
         """Import and rehearse the site, without starting anything, and keep it out of garbage collections."""
         gc.disable()
+        use_one_arena()
         from church import create_app, telemetry  # noqa: PLC0415 - the master listens before it imports the site
         from church.server.rehearsal import load_what_comes_later, rehearse  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Memory that is free goes back to the system."""
+"""Memory of threads comes from one place, and what is free goes back to the system."""
 
 from __future__ import annotations
 
@@ -35,3 +35,36 @@ def test_garbage_below_a_used_block_goes_back_to_the_system() -> None:
     )
     assert re.fullmatch(r"\d+\n", done.stdout)
     assert int(done.stdout) > 50_000_000
+
+
+_ARENAS = """
+import ctypes, os, sys, threading
+from church.lib.processes import use_one_arena
+if sys.argv[1] == "one":
+    use_one_arena()
+barrier, kept = threading.Barrier(4), []
+def work():
+    kept.append(bytearray(100_000))
+    barrier.wait()
+if os.fork() == 0:
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    libc.malloc_info(0, ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w")))
+    libc.fflush(None)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="this C library has no arenas")
+@pytest.mark.parametrize(("arenas", "is_one"), [("one", True), ("many", False)])
+def test_threads_of_a_forked_process_take_memory_from_one_arena(arenas: str, is_one: bool) -> None:
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", _ARENAS, arenas], cwd=root, capture_output=True, text=True, check=True, env={}
+    )
+    assert (done.stdout.count("<heap nr=") == 1) is is_one
