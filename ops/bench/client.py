@@ -90,8 +90,9 @@ def drive(port: int, path: str, requests: int, connections: int, headers: str = 
                 if started < requests:
                     connection.send()
                     started += 1
-        for key in list(selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]  # sockets, all of them
+                else:  # the server may close it once it is idle for long, while others still wait for their answers
+                    selector.unregister(connection.socket)
+                    connection.socket.close()
     return latencies
 
 

@@ -41,9 +41,8 @@ class Crowd:
         head = f"GET /ws HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: Upgrade\r\n"
         for sock in batch:
             sock.sendall(f"{head}Upgrade: websocket\r\n{key}\r\n".encode())
-        for sock in batch:
-            _read_to(sock, b'"welcome"')
         for sock, token in zip(batch, tokens, strict=True):
+            _read_to(sock, b'"welcome"')
             sock.sendall(frame(type="auth", token=token) + frame(type="subscribe_room", room=room))
         for sock in batch:
             _read_to(sock, b'"room_joined"')

@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -53,9 +53,13 @@ def run(minutes: float) -> None:
     """Print what the site holds ten times; exit with 1 if memory, threads, descriptors or files have grown."""
     with collecting() as traces, running(**_settings(traces)) as site:
         cookie = site.sign_in()
-        with _talking(site, cookie):
+        with _talking(site, cookie) as talk:
             _request_all(site, cookie)
-            samples = list(_sample(site, cookie, minutes))
+            samples = []
+            for sample in _sample(site, cookie, minutes):
+                samples.append(sample)
+                if talk.done():
+                    break  # its connections were lost: the block's end raises the reason
     grown = _compare(samples)
     sys.exit(f"grown: {', '.join(grown)}" if grown else 0)
 
@@ -92,13 +96,16 @@ def _request_all(site: WholeSite, cookie: str) -> int:
 
 
 @contextmanager
-def _talking(site: WholeSite, cookie: str) -> Iterator[None]:
-    """Keep live connections open during the block, which send a message each second and are sometimes opened anew."""
+def _talking(site: WholeSite, cookie: str) -> Iterator[Future[None]]:
+    """Keep live connections open during the block, which send a message each second and are sometimes opened anew.
+
+    What it yields is done before the block ends only if the connections were lost.
+    """
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         talk = pool.submit(_talk, site, cookie, stop)
         try:
-            yield
+            yield talk
         finally:
             stop.set()
             talk.result(60)

@@ -23,6 +23,7 @@ _EMAIL = "ada@church.example"
 _OPEN = ("PAGE", "API", "TELEMETRY_API", "SEARCH", "LOGIN", "LOGIN_ACCOUNT", "REGISTER", "VIDEO", "LIVE")
 _START_SECONDS = 600.0
 _SETTLE_SECONDS, _QUIET_SECONDS = 300.0, 5
+_LAST_CHARACTERS = 4000  # of a console
 _QUIET_CPU = 0.04  # seconds of CPU in a second of a site that does nothing
 
 
@@ -68,6 +69,10 @@ class WholeSite:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(60)
             self._process = None
+
+    def last_lines(self) -> str:
+        """Return the end of what the site's processes have written to their console."""
+        return self._console.read_text(errors="replace")[-_LAST_CHARACTERS:]
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -151,11 +156,14 @@ def _pss_of(pid: int) -> float:
 
 @contextmanager
 def running(root: Path = ROOT, **settings: str) -> Iterator[WholeSite]:
-    """Run a site for a block; it and its folders are removed afterwards."""
+    """Run a site for a block; it and its folders are removed afterwards. If the block fails, print its last lines."""
     with TemporaryDirectory(prefix="church-bench-") as folder:
         site = WholeSite(Path(folder), root, settings)
         try:
             site.start()
             yield site
+        except Exception:
+            sys.stderr.write(site.last_lines())
+            raise
         finally:
             site.stop()
