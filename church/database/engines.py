@@ -12,10 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Dialect, Engine, NullPool, QueuePool, create_engine, event, make_url
+from sqlalchemy import URL, Dialect, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from church.config import Settings
+from church.database.connection_pool import FairPool
 from church.database.host_lookup import resolve_host
 
 # Seconds. Without a connection or a free place in the pool by then the answer is 503.
@@ -71,6 +72,7 @@ def make_engines(settings: Settings) -> Engines:
     engine = _postgresql_engine(
         settings.database_dsn,
         settings.database_timeout,
+        poolclass=FairPool,
         pool_pre_ping=True,
         pool_size=settings.database_pool,
         max_overflow=0,
@@ -156,7 +158,7 @@ def _sqlite_engine(
         engine = create_engine(
             address,
             creator=connect,
-            poolclass=QueuePool,
+            poolclass=FairPool,
             pool_size=size,
             max_overflow=0,
             pool_timeout=CONNECT_WAIT,

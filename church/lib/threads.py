@@ -1,5 +1,7 @@
 """Real threads, for work that would block a gevent worker and for code that must not depend on gevent's hub.
 
+``Line`` shares out what there is a fixed number of, such as connections.
+
 ``run_off_hub`` runs work that computes for long or waits in C. The locks, ``start_thread`` and ``sleep`` are the
 operating system's own even if gevent has patched the standard library: log writers use them. gevent is never imported
 first here, because gunicorn's master must not load it before it forks.
@@ -10,9 +12,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextvars import Context
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
@@ -60,6 +63,81 @@ def is_patched() -> bool:
     """Whether gevent has patched this process, so that its work runs in greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+# -- taking turns ---------------------------------------------------------------------------------------------------
+
+
+class _Place(Generic[_T]):
+    """One that waits in a line, and what it was given."""
+
+    __slots__ = ("_woken", "given")
+
+    def __init__(self) -> None:
+        self.given: list[_T] = []
+        self._woken = threading.Lock()
+        self._woken.acquire()
+
+    def wait(self, timeout: float | None) -> None:
+        self._woken.acquire(timeout=-1 if timeout is None else timeout)
+
+    def hand_over(self, item: _T) -> None:
+        self.given.append(item)
+        self._woken.release()
+
+
+class Line(Generic[_T]):
+    """Things to take and to give back; who has waited longest gets the next one.
+
+    Semaphores and queues of the standard library let a newcomer take it while the one they woke gets up: under load
+    some wait for seconds, others never.
+    """
+
+    def __init__(self, items: Iterable[_T] = ()) -> None:
+        self._free = deque(items)
+        self._waiting: deque[_Place[_T]] = deque()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many can be taken without waiting."""
+        return len(self._free)
+
+    def take(self, timeout: float | None = None) -> _T:
+        """Take the next thing; waits ``timeout`` seconds at most, None for as long as it takes. Raises TimeoutError."""
+        with self._lock:
+            if self._free:
+                return self._free.popleft()
+            if timeout is not None and timeout <= 0:
+                raise TimeoutError
+            place: _Place[_T] = _Place()
+            self._waiting.append(place)
+        try:
+            place.wait(timeout)
+        except BaseException:  # the waiting greenlet is ended
+            if not self._leave(place):
+                self.give(place.given[0])
+            raise
+        if self._leave(place):
+            raise TimeoutError
+        return place.given[0]
+
+    def give(self, item: _T) -> None:
+        """Give a thing back, or add one."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().hand_over(item)
+            else:
+                self._free.append(item)
+
+    def _leave(self, place: _Place[_T]) -> bool:
+        """Stop waiting; False if something was given meanwhile."""
+        if place.given:
+            return False
+        with self._lock:
+            if place.given:
+                return False
+            self._waiting.remove(place)
+            return True
 
 
 # -- the operating system's own, even if gevent has patched Python ---------------------------------------------------

@@ -30,6 +30,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from church.errors import UnavailableError
 from church.lib.dns import host_resolver
+from church.lib.threads import Line
 
 log = logging.getLogger("church.store")
 
@@ -245,7 +246,7 @@ class BoundedRedis(redis.Redis):
     def __init__(self, url: str, circuit: StoreCircuit, connections: int = 16) -> None:
         super().__init__(connection_pool=_pool(url, connections))
         self.circuit = circuit
-        self._turns = threading.BoundedSemaphore(connections)
+        self._turns = Line(range(connections))
         self._publisher = self.new_connection()
         self._publishing = threading.Lock()
 
@@ -256,8 +257,10 @@ class BoundedRedis(redis.Redis):
     @contextmanager
     def _turn(self) -> Iterator[None]:
         failures = self.circuit.failures
-        if not self._turns.acquire(timeout=remaining_time()):
-            raise StoreDownError
+        try:
+            turn = self._turns.take(remaining_time())
+        except TimeoutError:
+            raise StoreDownError from None
         try:
             if self.circuit.failures != failures:
                 raise StoreDownError  # another call failed while this one waited
@@ -266,7 +269,7 @@ class BoundedRedis(redis.Redis):
             self.circuit.trip(error)  # before the next caller gets its turn
             raise
         finally:
-            self._turns.release()
+            self._turns.give(turn)
 
     def publish(self, channel: Any, message: Any, **options: Any) -> Any:
         """Publish over a connection that is for this alone, at a third of the usual price, if it is free."""

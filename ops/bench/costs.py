@@ -1,6 +1,7 @@
 """Benchmark the cost of telemetry: CPU per request with it, without it, and with the usual stack instead.
 
-A page is measured twice: kept by the worker as for a stranger, and made anew, as for a browser with a session.
+A page is measured three times: kept by the worker as for a stranger; made anew from kept parts, as for a browser with a
+session; and one that is never kept, made by its template.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _WITH_SESSION = browser_headers(cookie="church=ended")  # a page for a session i
 _ROUTES = {
     "kept": ("/pages/privacy", HEADERS),
     "page": ("/pages/privacy", _WITH_SESSION),
+    "unkept": ("/stripe/pricing", HEADERS),
     "json": ("/health", _WITH_SESSION),
 }
 _CONNECTIONS = 4
@@ -60,7 +62,7 @@ def measure(rounds: int, requests: int) -> dict[str, float]:
             costs = [{name: _cpu_per_request(s, route, requests) for name, s in servers.items()} for _ in range(rounds)]
             for name in servers:
                 median = statistics.median(cost[name] for cost in costs)
-                print(f"  {route:5} {name:6} {median * 1e6:7.1f} µs of CPU per request")
+                print(f"  {route:6} {name:6} {median * 1e6:7.1f} µs of CPU per request")
             results[f"telemetry_{route}_us"] = statistics.median(cost["on"] - cost["off"] for cost in costs) * 1e6
             for name, label in (("on", f"telemetry_{route}"), ("usual", f"usual_{route}")):
                 results[label] = statistics.median(cost[name] / cost["off"] for cost in costs)

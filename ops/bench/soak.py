@@ -33,6 +33,7 @@ _OTHERS = (
 )
 _EACH = 40  # requests of a path before the next
 _CONNECTIONS = 8
+_BURST = 64  # connections at once, in the beginning
 _CROWD = 40  # live connections
 _CROWD_SECONDS = 12.0  # until they are opened anew: they answer no ping, and the site closes silent ones after 25
 _SAMPLES = 60
@@ -54,6 +55,7 @@ def run(minutes: float) -> None:
     with collecting() as traces, running(**_settings(traces)) as site:
         cookie = site.sign_in()
         with _talking(site, cookie) as talk:
+            _fill_pools(site, cookie)
             _request_all(site, cookie)
             samples = []
             for sample in _sample(site, cookie, minutes):
@@ -79,6 +81,12 @@ def _settings(traces: str) -> dict[str, str]:
 
 
 # -- load -----------------------------------------------------------------------------------------------------------
+
+
+def _fill_pools(site: WholeSite, cookie: str) -> None:
+    """Make the workers open all connections to database and store that their pools may hold: they keep them."""
+    for path in _SIGNED_IN * 4:
+        drive(site.port, path, _EACH * _BURST // _CONNECTIONS, _BURST, browser_headers(cookie=cookie))
 
 
 def _request_all(site: WholeSite, cookie: str) -> int:

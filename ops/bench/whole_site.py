@@ -56,7 +56,7 @@ class WholeSite:
             self._process = subprocess.Popen(
                 command, cwd=self._root, env=self._environment, stdout=console, stderr=console
             )
-        while time.monotonic() < started + _START_SECONDS:
+        while time.monotonic() < started + _START_SECONDS and self._process.poll() is None:
             with suppress(OSError):
                 self.get("/")
                 return time.monotonic() - started
