@@ -102,6 +102,11 @@ class Line(Generic[_T]):
         """How many can be taken without waiting."""
         return len(self._free)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait to take one."""
+        return len(self._waiting)
+
     def take(self, timeout: float | None = None) -> _T:
         """Take the next thing; waits ``timeout`` seconds at most, None for as long as it takes. Raises TimeoutError."""
         with self._lock:

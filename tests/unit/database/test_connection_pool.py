@@ -33,7 +33,7 @@ def test_pool_newcomer_does_not_overtake_the_one_that_waits() -> None:
 
     thread = threading.Thread(target=read)
     thread.start()
-    wait_until(lambda: pool._pool._line._waiting, "a reader waits")  # type: ignore[attr-defined]
+    wait_until(lambda: pool._pool._line.waiting == 1, "a reader waits")  # type: ignore[attr-defined]
     in_use.close()
     assert pool.checkedin() == 0  # given to the one that waits, not laid out for whoever comes first
     released.set()

@@ -152,7 +152,7 @@ def test_call_waiting_while_another_fails_does_not_try():
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(client._turns._cond._waiters) == 3 and server.clients, "one asks, three wait")
+        wait_until(lambda: client._turns.waiting == 3 and server.clients, "one asks, three wait")
         hang_up.set()
         for thread in threads:
             thread.join(timeout=60)
