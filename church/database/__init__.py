@@ -1,6 +1,6 @@
 """The database extension: sessions for reading and writing, with time-outs, on SQLite and PostgreSQL.
 
-On SQLite the writers of a worker queue on a lock and try ``BEGIN IMMEDIATE`` without SQLite's own wait, which would
+On SQLite the writers of a worker wait in a line and try ``BEGIN IMMEDIATE`` without SQLite's own wait, which would
 block every greenlet of the worker. Between tries they sleep, and gevent runs other greenlets. Readers take their
 snapshot at the start, so that the body of a ``with db.read()`` never meets a lock.
 """
@@ -35,6 +35,7 @@ from church.database.errors import (
 )
 from church.errors import UnavailableError
 from church.lib.per_process import PerProcess
+from church.lib.threads import Line
 from church.models.base import UtcDateTime, utc_now
 
 __all__ = [
@@ -55,6 +56,7 @@ READ_WAIT = 1.0
 PROBE_AGE = 1.0
 _FIRST_PAUSE = 0.002
 _MAX_PAUSE = 0.05
+_TURN = "to write"
 _AFTER_COMMIT = "church_after_commit"
 
 
@@ -74,7 +76,7 @@ class _State:
         self.engines: Engines | None = None
         self.out_of_reach = False
         self.making = threading.Lock()
-        self.turn = threading.Lock()
+        self.turn = Line([_TURN])
         self.writing = threading.local()
         self.reading = threading.local()
         self.probing = threading.Lock()
@@ -110,12 +112,14 @@ class _State:
             yield 0.0
             return
         started = time.monotonic()
-        if not self.turn.acquire(timeout=WRITE_WAIT):
-            raise DatabaseBusyError
+        try:
+            self.turn.take(WRITE_WAIT)
+        except TimeoutError:
+            raise DatabaseBusyError from None
         try:
             yield max(0.0, started + WRITE_WAIT - time.monotonic())
         finally:
-            self.turn.release()
+            self.turn.give(_TURN)
 
 
 class _Reading:
