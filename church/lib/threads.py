@@ -96,7 +96,8 @@ class Line(Generic[_T]):
     def __init__(self, items: Iterable[_T] = ()) -> None:
         self._free = deque(items)
         self._waiting: deque[_Place[_T]] = deque()
-        self._lock = threading.Lock()
+        # A garbage collection inside the lock may give back what somebody has forgotten, by a finalizer.
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         """How many can be taken without waiting."""
@@ -112,9 +113,12 @@ class Line(Generic[_T]):
         with self._lock:
             if self._free:
                 return self._free.popleft()
-            if timeout is not None and timeout <= 0:
-                raise TimeoutError
-            place: _Place[_T] = _Place()
+        if timeout is not None and timeout <= 0:
+            raise TimeoutError
+        place: _Place[_T] = _Place()
+        with self._lock:
+            if self._free:
+                return self._free.popleft()
             self._waiting.append(place)
         try:
             place.wait(timeout)

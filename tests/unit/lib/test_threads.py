@@ -101,6 +101,18 @@ def test_line_waiting_is_bounded_and_loses_nothing() -> None:
     assert line.take(0) == "turn"
 
 
+def test_line_takes_back_from_a_finalizer_that_runs_inside_it() -> None:
+    line: Line[str] = Line()
+
+    def give_within() -> None:
+        with line._lock:
+            line.give("turn")
+
+    thread = threading.Thread(target=give_within, daemon=True)
+    thread.start()
+    assert line.take(60) == "turn"
+
+
 def test_line_between_threads_hands_over_what_is_given() -> None:
     line: Line[str] = Line()
     got: list[str] = []
