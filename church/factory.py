@@ -10,7 +10,7 @@ from jinja2 import StrictUndefined
 
 from church import live as church_live
 from church import scrape_values
-from church.blueprints import admin, auth, brand, dora, live, markdown, status, stripe, video
+from church.blueprints import admin, auth, brand, dora, live, markdown, status, stripe, video, vitals
 from church.config import Settings, load_settings
 from church.extensions import db, store, telemetry
 from church.services import brand as brand_service
@@ -55,8 +55,8 @@ def build_app(settings: Settings | None = None) -> Flask:
     times.init_app(app)
     app.jinja_env.globals["brand"] = brand_service.init_app(app)
     church_live.init_app(app)
-    for blueprint in (status.bp, brand.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, dora.bp):
-        app.register_blueprint(blueprint)
+    for blueprint in (status, brand, markdown, admin, auth, stripe, video, live, dora, vitals):
+        app.register_blueprint(blueprint.bp)
     route_access.init_app(app)
     rate_limits.init_app(app)  # behind it: refused tokens must not use up what a valid one may do
     scrape_values.register(app, telemetry)
@@ -81,5 +81,6 @@ def _configure(app: Flask, settings: Settings) -> None:
         site_name=settings.site_name,
         site_url=settings.origin,
         payments_enabled=settings.payments,
+        vitals_share=settings.web_vitals / 100,
         current_year=lambda: datetime.now(UTC).year,  # not of the start: a process may run into another year
     )

@@ -57,6 +57,7 @@ from church.observability.verbs import (
     track_suspicious,
     track_video_stream,
     track_video_transfer,
+    track_web_vitals,
 )
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ __all__ = [
     "track_suspicious",
     "track_video_stream",
     "track_video_transfer",
+    "track_web_vitals",
     "unrecorded",
 ]
 

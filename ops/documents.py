@@ -49,7 +49,14 @@ SETTING_GROUPS = {
     "Videos": ("CHURCH_VIDEO_*", "AWS_*"),
     "Chat": ("CHURCH_LIVE_*",),
     "Deliveries (DORA)": ("CHURCH_ENVIRONMENTS", "CHURCH_DORA_*", "CHURCH_INCIDENT_*"),
-    "Telemetry and logs": ("METRICS_TOKEN", "CHURCH_TELEMETRY", "CHURCH_TRACE_*", "LOG_LEVEL", "CHURCH_LOG_*"),
+    "Telemetry and logs": (
+        "METRICS_TOKEN",
+        "CHURCH_TELEMETRY",
+        "CHURCH_TRACE_*",
+        "CHURCH_WEB_VITALS",
+        "LOG_LEVEL",
+        "CHURCH_LOG_*",
+    ),
     "Rate limits": ("CHURCH_LIMIT_*",),
 }
 
@@ -75,6 +82,13 @@ _KINDS = {
     float: "seconds",
     str: "text",
 }
+_MEASURED_BY_BROWSERS = (
+    "web_script_errors_total",
+    "web_vitals_cls",
+    "web_vitals_inp_seconds",
+    "web_vitals_lcp_seconds",
+    "web_vitals_ttfb_seconds",
+)
 OPEN_LABELS = {
     "commit": "the commit that runs, or `unknown`",
     "currency": "a currency of the prices at Stripe, such as `usd`",
@@ -265,6 +279,7 @@ def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
         ("websocket_deliveries_total", "outcome"): definitions.DELIVERIES,
         ("websocket_messages_total", "direction"): ("in", "out"),
         ("websocket_messages_total", "message_type"): tuple(message_types),
+        **dict.fromkeys(((name, "device") for name in _MEASURED_BY_BROWSERS), (*definitions.DEVICES, OTHER)),
     }
 
 

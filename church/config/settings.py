@@ -117,6 +117,13 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
         ("/auth/login", "/stripe/webhook", "/api/telemetry/"),
         "Requests to paths that start with one of these are always traced.",
     )
+    web_vitals: int = setting(
+        "CHURCH_WEB_VITALS",
+        100,
+        "Percentage of page views whose browser reports how fast the page was; 10 is enough for a busy site, 0 is off.",
+        ge=0,
+        le=100,
+    )
     threats: Literal["observe", "block"] = setting(
         "CHURCH_THREATS",
         "observe",
@@ -196,6 +203,7 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
     limit_telemetry_api: Rate = setting(
         "CHURCH_LIMIT_TELEMETRY_API", "120/minute", "Scrapes and telemetry calls from one IP address."
     )
+    limit_vitals: Rate = setting("CHURCH_LIMIT_VITALS", "120/minute", "Web vitals of page views from one IP address.")
     limit_login: Rate = setting("CHURCH_LIMIT_LOGIN", "30/minute", "Sign-in attempts from one IP address.")
     limit_login_account: Rate = setting(
         "CHURCH_LIMIT_LOGIN_ACCOUNT",

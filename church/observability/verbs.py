@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, ParamSpec
 
@@ -199,6 +199,32 @@ def _content_counter(content_type: str, access_level: str, outcome: str) -> Coun
 def forget_series() -> None:
     """Look each series up again: those that were found before are no longer counted."""
     _content_counter.cache_clear()
+
+
+# -- browsers -------------------------------------------------------------------------------------------------------
+
+
+@never_breaks
+def track_web_vitals(route: str, device: str, values: Mapping[str, float | None]) -> None:
+    """Count what a browser measured on one page: ``lcp``, ``inp`` and ``ttfb`` in ms, ``cls``, and script ``errors``.
+
+    The caller bounds ``route``; an empty one is counted as ``other``.
+    """
+    labels = (route or definitions.OTHER, bound_label(device, definitions.DEVICES))
+    for name, histogram, unit in _WEB_VITALS:
+        value = values.get(name)
+        if value is not None:
+            histogram.labels(*labels).observe(value / unit)
+    if errors := values.get("errors"):
+        definitions.web_script_errors.labels(*labels).inc(errors)
+
+
+_WEB_VITALS = (
+    ("lcp", definitions.web_vitals_lcp, 1000),
+    ("inp", definitions.web_vitals_inp, 1000),
+    ("ttfb", definitions.web_vitals_ttfb, 1000),
+    ("cls", definitions.web_vitals_cls, 1),
+)
 
 
 # -- payments and outgoing calls ------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def _has_messages() -> bool:
 
 def _render_marked(template: str, kind: Kind | None, context: dict[str, Any]) -> str:
     """Render a page for nobody in particular."""
-    path = SimpleNamespace(path=request.path, cookies={})
+    path = SimpleNamespace(path=request.path, url_rule=request.url_rule, cookies={})
     return _render(template, context | {"viewer": kind, "request": path, "session": None, "g": None})
 
 

@@ -36,7 +36,7 @@ NETWORK_FACTOR: Final = 8
 
 SETTLED_SOON: Final = frozenset(
     {
-        *("page", "search", "api", "telemetry_api", "webhook"),
+        *("page", "search", "api", "telemetry_api", "vitals", "webhook"),
         *("video", "stream", "upload", "live", "chat", "history"),
     }
 )

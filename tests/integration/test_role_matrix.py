@@ -115,6 +115,7 @@ TABLE = """
 /api/telemetry/alerts              POST  422 422 422 422
 /api/telemetry/deployment          POST  422 422 422 422
 /api/telemetry/incident            POST  422 422 422 422
+/api/telemetry/vitals              POST  204 204 204 204
 /auth/account                      GET   401 200 200 200
 /auth/account                      POST  401 422 422 422
 /auth/account/email                POST  401 422 422 422

@@ -313,3 +313,40 @@ video_bytes = Counter("video_bytes", "Bytes of video sent; without what nginx or
 
 for _video_outcome in VIDEO_OUTCOMES:
     video_streams.labels(OTHER, OTHER, _video_outcome)
+
+
+DEVICES = ("desktop", "phone", "tablet")
+_PAGE_LOAD_BOUNDS = (0.1, 0.2, 0.4, 0.8, 1.2, 1.8, 2.5, 3.2, 4.0, 6.0, 10.0, 20.0)
+"""Seconds; 0.8 and 1.8, 2.5 and 4 divide good, fair and poor (https://web.dev/articles/vitals)."""
+
+web_vitals_lcp = Histogram(
+    "web_vitals_lcp_seconds",
+    "Largest Contentful Paint in browsers of visitors: when the main part of a page was there.",
+    ["route", "device"],
+    buckets=_PAGE_LOAD_BOUNDS,
+    registry=CATALOGUE,
+)
+web_vitals_ttfb = Histogram(
+    "web_vitals_ttfb_seconds",
+    "Time to First Byte in browsers of visitors, from the click on.",
+    ["route", "device"],
+    buckets=_PAGE_LOAD_BOUNDS,
+    registry=CATALOGUE,
+)
+web_vitals_inp = Histogram(
+    "web_vitals_inp_seconds",
+    "Interaction to Next Paint in browsers of visitors: how long a click or key took to show.",
+    ["route", "device"],
+    buckets=(0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.5, 3.0),
+    registry=CATALOGUE,
+)
+web_vitals_cls = Histogram(
+    "web_vitals_cls",
+    "Cumulative Layout Shift in browsers of visitors: how much the page moved by itself, as a score.",
+    ["route", "device"],
+    buckets=(0.01, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0),
+    registry=CATALOGUE,
+)
+web_script_errors = Counter(
+    "web_script_errors", "Errors of scripts in browsers of visitors.", ["route", "device"], registry=CATALOGUE
+)

@@ -26,6 +26,7 @@ NON_ASCII = "schlüssel-" + STRONG
 # Routes open to everyone. A new route is either added here on purpose or declares another rule.
 OPEN = {
     "/",
+    "/api/telemetry/vitals",
     "/pages",
     "/pages/",
     "/brand/<name>",
