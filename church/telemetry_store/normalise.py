@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from math import isfinite
 from sys import intern
 from typing import Any, NamedTuple
 
-from church.lib.log_fields import to_plain
-from church.telemetry_store.tables import TABLES, Column, Row, Table
+from church.lib.log_fields import to_otel, to_plain
+from church.telemetry_store.tables import TABLES, Column, Row
 
 _MOST_TEXT = 16_384
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LARGEST = {"BIGINT": 2**63 - 1, "SMALLINT": 2**15 - 1}
-_LEFT_OUT = frozenset({"timestamp", "service", "kind"})
-"""Fields that no row keeps: the time has a column of its own, and the service is always the site."""
+_LEFT_OUT = ("timestamp", "service", "kind", "host")
+"""Fields that need no place: time and host are in the head of a row, and the service is always the site."""
 _FEW_VALUES = frozenset({
     "host", "level", "logger", "event", "method", "route", "user_agent", "error_type", "job_kind", "version",
     "environment", "root", "name", "outcome", "kept", "process", "kind", "source",
@@ -48,7 +47,7 @@ def normalise(line: bytes, host: str, seq: int) -> Rows:
     table = TABLES[_table_of(fields)]
     head = (moment, seq, _text(fields.get("host")) or host)
     if table.name == "logs":
-        return Rows("logs", [_log_row(table, fields, head)])
+        return Rows("logs", [_log_row(fields, head)])
     if table.name == "profiles":
         return Rows("profiles", list(_profile_rows(fields, head)))
     if table.name == "traces":
@@ -94,25 +93,21 @@ def _table_of(fields: dict[str, Any]) -> str:
     return _TABLE_OF_KIND.get(kind, "logs") if isinstance(kind, str) else "logs"
 
 
-def _log_row(table: Table, fields: dict[str, Any], head: Row) -> Row:
-    plain = {_plain(name): value for name, value in fields.items()}
-    values = list(_values(table.columns[3:-1], plain))
+def _log_row(fields: dict[str, Any], head: Row) -> Row:
+    values: list[Any] = [*head, *_NO_VALUES]
     rest = {}
-    for name, value in plain.items():
-        if name in _LEFT_OUT or name == "host":
+    for name, value in fields.items():
+        place, read = _LOG_FIELDS.get(name, _OTHER)
+        if value is None or place < 0:
             continue
-        place = _log_places().get(name)
-        if value is not None and (place is None or values[place] is None):
-            rest[name] = value
-    return (*head, *values, _json(rest) if rest else None)
-
-
-@lru_cache(maxsize=1)
-def _log_places() -> dict[str, int]:
-    return {column.name: place for place, column in enumerate(TABLES["logs"].columns[3:-1])}
-
-
-_plain = lru_cache(maxsize=1024)(to_plain)
+        made = read(value) if place else None
+        if made is None:
+            rest[to_plain(name)] = value
+        else:
+            values[place] = made
+    if rest:
+        values[-1] = _json(rest)
+    return tuple(values)
 
 
 def _profile_rows(fields: dict[str, Any], head: Row) -> Iterator[Row]:
@@ -134,9 +129,11 @@ def _values(columns: Iterable[Column], fields: dict[str, Any]) -> Iterator[Any]:
 
 def _text(value: object) -> str | None:
     """Text that every engine stores: without lone surrogates and NUL, and not longer than its bound."""
-    if value is None or isinstance(value, bool | float | dict | list):
-        return None if value is None else _json(value)
-    text = value if isinstance(value, str) else str(value)
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else _json(value)
+    if text.isascii() and text.isprintable() and len(text) <= _MOST_TEXT:
+        return text
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
     if "\0" in text:
@@ -194,3 +191,20 @@ def _reader(column: Column) -> Callable[[Any], Any]:
 
 
 _READERS = {column.name: _reader(column) for table in TABLES.values() for column in table.columns}
+_OTHER = (0, _json)  # no place: it goes to extra
+_NO_VALUES = (None,) * (len(TABLES["logs"].columns) - 3)
+
+
+def _log_fields() -> dict[str, tuple[int, Callable[[Any], Any]]]:
+    """Each field of a log record, by both its names: its place in a row, -1 for none, and what reads it."""
+    columns = TABLES["logs"].columns[:-1]
+    fields = {column.name: (place, _READERS[column.name]) for place, column in enumerate(columns) if place >= 3}
+    fields |= dict.fromkeys(_LEFT_OUT, (-1, _no_value))
+    return {written: found for name, found in fields.items() for written in (name, to_otel(name))}
+
+
+def _no_value(_value: object) -> None:
+    """Read nothing."""
+
+
+_LOG_FIELDS = _log_fields()
