@@ -149,7 +149,7 @@ def start_logging(settings: Settings) -> records.Handler:
         static = {"service": "church", "version": VERSION, "environment": settings.environment}
         _handler = records.build(settings.log_dir, static, _log_context, definitions.telemetry_errors.labels("log").inc)
         records.install(_handler, settings.log_level)
-        request_observer.prepare_access_records(static)
+        request_observer.prepare_access_records(static, settings.log_paths)
     return _handler
 
 

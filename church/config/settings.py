@@ -48,6 +48,12 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
         "LOG_LEVEL", "INFO", "Lowest level that is logged."
     )
+    log_paths: Literal["failures", "always", "never"] = setting(
+        "CHURCH_LOG_PATHS",
+        "failures",
+        "When the access record of a member has the path besides the route: `failures` (status 400 and above), "
+        "`always` or `never`. With `never` no visitor's record has it.",
+    )
     content: Path = setting("CHURCH_CONTENT", Path("content"), "Folder of the markdown pages.")
     site_name: str = setting(
         "CHURCH_SITE_NAME",

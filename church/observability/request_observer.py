@@ -18,14 +18,15 @@ from typing import Any
 from flask import Flask, Response, request
 
 from church.observability import raise_in_tests, record_budget
+from church.observability.access_records import AccessRecords, Paths
 from church.observability.logs import records
 from church.observability.logs.redaction import redact_text
 from church.observability.metrics import client_internals, damage, definitions, exemplars, worker_files
+from church.observability.visitor import Visitor
 
 log = logging.getLogger("church.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CONVERTER = re.compile(r"<[^<>]*:")
 _MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
 
 _WITHOUT_BODY = frozenset({204, 304})  # the response object may have one, but none of it is sent
@@ -37,9 +38,9 @@ current: ContextVar[Observation | None] = ContextVar("church_observation", defau
 
 
 class _Instruments:
-    """The metric children and fixed texts for one method, route and status, looked up once."""
+    """The metric children for one method, route and status, looked up once."""
 
-    __slots__ = ("_buckets", "_bytes", "_requests", "_seconds", "message", "tail", "timed_as")
+    __slots__ = ("_buckets", "_bytes", "_requests", "_seconds", "kind", "timed_as")
 
     def __init__(self, method: str, route: str, status: int) -> None:
         self._requests = client_internals.number_of(definitions.http_requests.labels(method, route, str(status)))
@@ -49,10 +50,7 @@ class _Instruments:
         duration = definitions.http_request_duration.labels(*self.timed_as)
         self._seconds, self._buckets = client_internals.numbers_of(duration)
         self._bytes = client_internals.number_of(definitions.http_response_bytes.labels(route))
-        self.message = records.quote(access_message(method, route, status))
-        self.tail = (
-            f'"method": {records.quote(method)}, "route": {records.quote(route)}, "status": {status}, "duration_ms": '
-        )
+        self.kind = (method, route, status)
 
     def count(self, seconds: float, sent: int) -> None:
         """Count a request that has ended: all numbers under one lock, at a third of what a method of each costs."""
@@ -61,11 +59,6 @@ class _Instruments:
         if sent:
             additions.append((self._bytes, sent))
         worker_files.SlotValue.add_together(additions)
-
-
-def access_message(method: str, route: str, status: int) -> str:
-    """A request in words, such as ``GET /pages/<slug> 200``: the route without its converters."""
-    return f"{method} {_CONVERTER.sub('<', route)} {status}"
 
 
 _instruments: dict[tuple[str, str, int], _Instruments] = {}
@@ -116,6 +109,7 @@ class Observation:
         "started",
         "status",
         "user_ref",
+        "visitor",
     )
 
     def __init__(self, environ: dict[str, Any], handler: records.Handler | None) -> None:
@@ -130,6 +124,7 @@ class Observation:
         method = environ["REQUEST_METHOD"]
         self.method: str = method if method in definitions.METHODS else "_OTHER"
         self.client: str = environ.get("REMOTE_ADDR") or ""
+        self.visitor = Visitor(environ)
         self.route = definitions.UNMATCHED
         self.status = 500
         self.sent = 0
@@ -175,7 +170,7 @@ class Observation:
         if self.ids is not None:
             exemplars.WRITER.note(*instruments.timed_as, duration, self.ids)
         if self._handler is not None:
-            self._handler.put(self._line(instruments, duration))
+            self._handler.put(access.write(self, instruments.kind, duration))
 
     def context(self) -> dict[str, Any]:
         """The fields that every record of this request carries."""
@@ -186,40 +181,15 @@ class Observation:
             fields["user_ref"] = self.user_ref
         return fields
 
-    def access_fields(self, duration: float) -> dict[str, Any]:
-        """What the access record adds to ``context``."""
-        fields: dict[str, Any] = {
-            "method": self.method,
-            "route": self.route,
-            "status": self.status,
-            "duration_ms": round(duration * 1000, 3),
-            "ip": self.client,
-        }
-        if self.client_request_id is not None:
-            fields["client_request_id"] = self.client_request_id
-        return fields
 
-    def _line(self, instruments: _Instruments, duration: float) -> bytes:
-        """The access record, joined without a formatter; the same fields as ``logs.records.RecordFormatter`` writes."""
-        ids = f'"trace_id": "{self.ids[0]}", "span_id": "{self.ids[1]}", ' if self.ids else ""
-        user = f'"user_ref": {records.quote(self.user_ref)}, ' if self.user_ref else ""
-        theirs = f', "client_request_id": "{self.client_request_id}"' if self.client_request_id else ""
-        return (
-            f'{{"timestamp": "{records.timestamp(time.time())}", {_ACCESS_HEAD}{instruments.message}, '
-            f'{access_static}"request_id": "{self.request_id}", '
-            f'{ids}{user}{instruments.tail}{round(duration * 1000, 3)}, "ip": "{self.client}"{theirs}}}\n'
-        ).encode()
+access = AccessRecords({})
+"""Writes the access records of this process."""
 
 
-_ACCESS_HEAD = '"level": "INFO", "logger": "church.access", "message": '
-access_static = ""
-
-
-def prepare_access_records(static: dict[str, str]) -> None:
-    """Make the part of the access record that is the same for every request of this process."""
-    global access_static  # noqa: PLW0603 - one text for the process, read once a request
-    fixed = ", ".join(f"{records.quote(k)}: {records.quote(v)}" for k, v in static.items())
-    access_static = f'"event": "http.request", {fixed}, '
+def prepare_access_records(static: dict[str, str], paths: Paths = "failures") -> None:
+    """Write access records with these fields from now on, and with the paths that are asked for."""
+    global access  # noqa: PLW0603 - one for the process, as logging is
+    access = AccessRecords(static, paths)
 
 
 def current_observation() -> Observation | None:

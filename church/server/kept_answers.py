@@ -168,13 +168,19 @@ class Door:
         """Begin to observe the request, and count what its view counts."""
         if not self._has_telemetry:
             return None
+        fields = visit.head.fields
         observation = telemetry.begin_request(
             {
                 "church.started": visit.request.unreader.started,
                 "church.trusted": visit.is_trusted,
                 "REQUEST_METHOD": visit.request.method,
                 "REMOTE_ADDR": visit.client,
-                "HTTP_X_REQUEST_ID": visit.head.fields.get("X-REQUEST-ID"),
+                "PATH_INFO": kept.terms.path,
+                "HTTP_HOST": fields.get("HOST"),
+                "HTTP_X_REQUEST_ID": fields.get("X-REQUEST-ID"),
+                "HTTP_USER_AGENT": fields.get("USER-AGENT"),
+                "HTTP_REFERER": fields.get("REFERER"),
+                "HTTP_COOKIE": fields.get("COOKIE"),
             }
         )
         observation.route, observation.status, observation.sent = kept.terms.route, answer.code, sent

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flask import Flask
 
@@ -70,24 +70,26 @@ class ListSink(Sink):
 
 
 @contextmanager
-def captured_log(level: int = logging.INFO) -> Iterator[ListSink]:
+def captured_log(
+    level: int = logging.INFO, paths: Literal["failures", "always", "never"] = "failures"
+) -> Iterator[ListSink]:
     """Capture the lines that the site logs in the block, access records included."""
     sink = ListSink()
     handler = logs_records.Handler(
         logs_records.RecordFormatter(STATIC, telemetry._log_context), [sink], ListSink(), lambda _count: None
     )
     root = logging.getLogger()
-    former, former_handler, former_head = root.level, telemetry._handler, request_observer.access_static
+    former, former_handler, former_access = root.level, telemetry._handler, request_observer.access
     root.setLevel(level)
     root.addHandler(handler)
     telemetry._handler = handler
-    request_observer.prepare_access_records(STATIC)
+    request_observer.prepare_access_records(STATIC, paths)
     try:
         yield sink
     finally:
         root.removeHandler(handler)
         root.setLevel(former)
-        telemetry._handler, request_observer.access_static = former_handler, former_head
+        telemetry._handler, request_observer.access = former_handler, former_access
 
 
 def unlimited_budget() -> RecordBudget:

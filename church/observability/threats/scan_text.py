@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from church.observability.logs.redaction import EMAILED_LINK, LINK_REST, SIGNED_STREAM
+from church.observability.logs.redaction import EMAILED_LINK, LINK_REST, SIGNED_STREAM, redact_text
 from church.observability.threats.decoded_text import END, START, add_readings, decode_text
 from church.observability.threats.pattern_matcher import load_process_matcher
 from church.observability.threats.patterns import PATTERNS, Strength
@@ -329,9 +329,19 @@ def _excerpt(data: bytes, end: int) -> str:
     last = data.find(END, end - 1)
     begin = max(first, end - _CONTEXT)
     whole = data[begin : min(last if last >= 0 else len(data), end + _AFTER)]
+    return _show(whole, max(0, end - _BEFORE - begin))
+
+
+def quote_text(text: str) -> str:
+    """Return `text` as an excerpt shows it: decoded, on one line, without secrets, up to the first word for one."""
+    whole = redact_text(decode_text(text).decode("utf-8", "replace"))
+    return _show(whole.encode("utf-8", "replace"), 0)
+
+
+def _show(data: bytes, unseen: int) -> str:
+    """Return what follows the first `unseen` bytes of `data`, without secrets; controls are escaped."""
     # Before the cut: it may remove the part by which a token is recognised.
-    masked = _SECRET.sub(lambda secret: (secret["link"] or b"").ljust(len(secret[0]), b"*"), whole)
-    unseen = max(0, end - _BEFORE - begin)
+    masked = _SECRET.sub(lambda secret: (secret["link"] or b"").ljust(len(secret[0]), b"*"), data)
     text = _up_to_secret(masked[:unseen].decode("utf-8", "replace"), masked[unseen:].decode("utf-8", "replace"))
     text = _PERSONAL.sub("***", text)
     escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -11,27 +11,13 @@ from sqlalchemy import bindparam, select
 from church.config import current_settings
 from church.database.direct import DirectStatement
 from church.extensions import db
+from church.lib.user_agents import find_browser
 from church.models.accounts import SignIn
 from church.models.base import utc_now
 from church.services.sessions.lookup import LIVE, live_values
 
 _LONGEST = 256
 
-# The first match counts: most browsers also name the browsers they imitate.
-_BROWSERS = (
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("SamsungBrowser", "Samsung Internet"),
-    ("Vivaldi", "Vivaldi"),
-    ("Firefox/", "Firefox"),
-    ("FxiOS", "Firefox"),
-    ("CriOS", "Chrome"),
-    ("Chromium", "Chromium"),
-    ("Chrome/", "Chrome"),
-    ("Safari/", "Safari"),
-    ("curl/", "curl"),
-    ("python", "Python"),
-)
 _SYSTEMS = (
     ("Android", "Android"),
     ("iPhone", "iPhone"),
@@ -93,12 +79,8 @@ def clean_user_agent(user_agent: str) -> str:
 
 def label_device(user_agent: str) -> str:
     """Name a device, such as "Firefox on Linux". A client may send any User-Agent, so the label proves nothing."""
-    browser = _first(_BROWSERS, user_agent)
-    system = _first(_SYSTEMS, user_agent)
+    browser = find_browser(user_agent)
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), None)
     if browser and system:
         return f"{browser} on {system}"
     return browser or system or "Unknown device"
-
-
-def _first(names: tuple[tuple[str, str], ...], text: str) -> str | None:
-    return next((name for mark, name in names if mark in text), None)

@@ -14,6 +14,7 @@ import pytest
 
 from church.config import Settings
 from church.observability import request_observer
+from church.observability.access_records import access_message
 from church.observability.logs import records
 from church.observability.logs.records import RecordFormatter
 from church.observability.logs.redaction import HIDDEN, MAX_VALUE
@@ -40,7 +41,11 @@ SPEC_ORDER = [
     "route",
     "status",
     "duration_ms",
+    "bytes",
     "ip",
+    "path",
+    "user_agent",
+    "referrer_host",
 ]
 
 
@@ -217,21 +222,24 @@ def test_errors_go_to_the_error_log_too() -> None:
 @pytest.fixture
 def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     """A request that was answered, with every field that an access record can have."""
-    head = request_observer.access_static
+    access = request_observer.access
     request_observer.prepare_access_records(STATIC)
     environ = {
         "REQUEST_METHOD": "GET",
         "REMOTE_ADDR": "2001:db8::1",
         "HTTP_X_REQUEST_ID": "my-id.7",
+        "PATH_INFO": '/pages/a"b@c.example\n',
+        "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0",
+        "HTTP_REFERER": "https://other.example/page?token=1",
         "church.trusted": True,
     }
     made = Observation(environ, None)
-    made.route, made.status = "/pages/<path:slug>", 404
+    made.route, made.status, made.sent = "/pages/<path:slug>", 404, 1234
     made.finished = True
     definitions.http_requests_in_flight.dec()
     monkeypatch.setattr(request_observer.time, "time", lambda: 1_700_000_000.25)
     yield made
-    request_observer.access_static = head
+    request_observer.access = access
 
 
 @pytest.mark.parametrize("theirs", [None, "their-id.7"])
@@ -244,17 +252,11 @@ def test_access_line_equals_the_formatters_line(
     observation.ids, observation.user_ref, observation.route = ids, user, route
     observation.client_request_id = theirs
     duration = 0.0123456
-    instruments = request_observer._Instruments(observation.method, route, observation.status)
-    direct = observation._line(instruments, duration)
+    kind = (observation.method, route, observation.status)
+    direct = request_observer.access.write(observation, kind, duration)
+    extra = {"event": "http.request", **request_observer.access.describe(observation, duration)}
     made = logging.getLogger("church.access").makeRecord(
-        "church.access",
-        logging.INFO,
-        "f",
-        1,
-        request_observer.access_message(observation.method, route, observation.status),
-        (),
-        None,
-        extra={"event": "http.request", **observation.access_fields(duration)},
+        "church.access", logging.INFO, "f", 1, access_message(*kind), (), None, extra=extra
     )
     made.created = 1_700_000_000.25
     formatted = RecordFormatter(STATIC, observation.context).format(made)
