@@ -61,6 +61,8 @@ OWN_PAGES = {
     "teaser for a member": ("member", "/pages/under-load"),
     "home of an admin": ("admin", "/"),
     "overview": ("admin", "/admin/"),
+    "health": ("admin", "/admin/health"),
+    "settings": ("admin", "/admin/settings"),
     "members": ("admin", "/admin/members"),
     "member search without results": ("admin", "/admin/members?q=zzzz"),
     "a member": ("admin", "/admin/members/{member}"),

@@ -64,6 +64,7 @@ TABLE = """
 /                                  GET   200 200 200 200
 /admin/                            GET   401 403 403 200
 /admin/audit                       GET   401 403 403 200
+/admin/health                      GET   401 403 403 200
 /admin/jobs                        GET   401 403 403 200
 /admin/jobs/<job_id>/retry         POST  401 403 403 409
 /admin/live                        GET   401 403 403 200
@@ -98,6 +99,7 @@ TABLE = """
 /admin/membership/unmatched        GET   401 403 403 200
 /admin/membership/unmatched/<payment_id>/assign  POST  401 403 403 422
 /admin/membership/unmatched/<payment_id>/dismiss  POST  401 403 403 404
+/admin/settings                    GET   401 403 403 200
 /admin/video-uploads               POST  401 403 403 422
 /admin/video-uploads/<ref>         GET   401 403 403 404
 /admin/video-uploads/<ref>         PATCH 401 403 403 415

@@ -245,6 +245,7 @@ NOT_WALKED = {
     "admin.live_notice": "a form",
     "admin.maintenance": "a form",
     "admin.membership_ledger_csv": "an export, which ops.bench.size measures by rows",
+    "admin.settings": "the settings of this process",
     "admin.video_new": "a form",
     "admin.video_upload_state": "an upload that is under way",
     "auth.delete_form": "a form",

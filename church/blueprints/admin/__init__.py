@@ -1,9 +1,9 @@
 """The admin area: one blueprint, with a module for each section.
 
-For a new section, add a module with its views and import it below. The number orders the navigation::
+For a new section, add a module with its views and import it below. It names its group of the menu and its place there::
 
     @bp.get("/costs")
-    @section("Costs", 60)
+    @section("Costs", Group.SYSTEM, 60)
     @allow(ADMINS)
     @limited("page")
     def costs() -> Response:
@@ -15,21 +15,20 @@ Its template extends ``admin/_page.html``. A client that prefers JSON gets the s
 from church.blueprints.admin import (
     audit,
     emails,
+    health,
     jobs,
     live,
     live_notice,
     live_sanctions,
     maintenance,
     members,
-    membership,
-    membership_events,
-    membership_grants,
-    membership_ledger,
-    membership_unmatched,
+    money,
     overview,
+    settings,
     video_parts,
     video_uploads,
     videos,
+    watch,
 )
 from church.blueprints.admin.area import bp
 
@@ -37,19 +36,18 @@ __all__ = [
     "audit",
     "bp",
     "emails",
+    "health",
     "jobs",
     "live",
     "live_notice",
     "live_sanctions",
     "maintenance",
     "members",
-    "membership",
-    "membership_events",
-    "membership_grants",
-    "membership_ledger",
-    "membership_unmatched",
+    "money",
     "overview",
+    "settings",
     "video_parts",
     "video_uploads",
     "videos",
+    "watch",
 ]

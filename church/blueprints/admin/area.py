@@ -1,9 +1,10 @@
-"""The blueprint of the admin area, its navigation, and answers as page or JSON."""
+"""The blueprint of the admin area, its menu, and answers as page or JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request, url_for
@@ -19,18 +20,27 @@ bp.after_request(keep_private)
 _V = TypeVar("_V", bound="Callable[..., Any]")
 
 
+class Group(StrEnum):
+    """The groups of the menu, in their order."""
+
+    SITE = "Site"
+    WATCH = "Watch"
+    SYSTEM = "System"
+
+
 @dataclass(frozen=True)
 class Section:
-    """An entry of the navigation; lower places come first."""
+    """An entry of the menu; within its group, lower places come first."""
 
-    place: int
     title: str
+    group: Group
+    place: int
     endpoint: str
 
 
 @dataclass(frozen=True)
 class MenuEntry:
-    """A link of the navigation; ``current`` is the value of aria-current, or empty."""
+    """A link of the menu; ``current`` is the value of aria-current, or empty."""
 
     title: str
     url: str
@@ -38,39 +48,41 @@ class MenuEntry:
 
 
 _sections: list[Section] = [
-    Section(1000, "Delivery", "delivery.dora")
+    Section("Delivery", Group.SYSTEM, 40, "delivery.dora")
 ]  # a blueprint of its own: others may see it, too
 
 bp.add_app_template_filter(write_plainly, "plainly")
 bp.add_app_template_filter(write_label, "label")
 
 
-def section(title: str, place: int) -> Callable[[_V], _V]:
-    """Add the decorated view to the navigation."""
+def section(title: str, group: Group, place: int) -> Callable[[_V], _V]:
+    """Add the decorated view to the menu."""
 
     def add(view: _V) -> _V:
-        _sections.append(Section(place, title, f"{bp.name}.{view.__name__}"))
+        _sections.append(Section(title, group, place, f"{bp.name}.{view.__name__}"))
         return view
 
     return add
 
 
 @bp.app_context_processor
-def _navigation() -> dict[str, Any]:
+def _menu() -> dict[str, Any]:
     """Functions for templates/admin/_menu.html, which pages outside of this blueprint show to admins, too."""
     return {"admin_menu": _list_menu, "closed_state": lambda: maintenance.find_state(current_app)}
 
 
-def _list_menu() -> list[MenuEntry]:
-    """List the sections for the page of this request; a page below a section marks it."""
-    home = url_for(f"{bp.name}.glance")
-    entries = []
+def _list_menu() -> list[tuple[str, list[MenuEntry]]]:
+    """List each group with its sections, for the page of this request; a page below a section marks it."""
+    groups: dict[Group, list[MenuEntry]] = {group: [] for group in Group}
     for entry in sorted(_sections, key=lambda one: one.place):
-        url = url_for(entry.endpoint)
-        below = url != home and request.path.startswith(f"{url}/")
-        current = "page" if request.path == url else "true" if below else ""
-        entries.append(MenuEntry(entry.title, url, current))
-    return entries
+        groups[entry.group].append(_menu_entry(entry))
+    return [(group.value, entries) for group, entries in groups.items() if entries]
+
+
+def _menu_entry(entry: Section) -> MenuEntry:
+    url = url_for(entry.endpoint)
+    below = url != url_for(f"{bp.name}.glance") and request.path.startswith(f"{url}/")
+    return MenuEntry(entry.title, url, "page" if request.path == url else "true" if below else "")
 
 
 def render_answer(template: str, data: dict[str, Any], status: int = 200, **only_html: Any) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.list_filters import read_place, read_text
 from church.services import audit as log
 from church.web.rate_limits import limited
@@ -12,7 +12,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/audit")
-@section("Audit log", 50)
+@section("Audit", Group.SYSTEM, 50)
 @allow(ADMINS)
 @limited("page")
 def audit() -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.list_filters import read_choice, read_place
 from church.models.jobs import MailState
 from church.services import admin_overview, email
@@ -14,7 +14,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/mails")
-@section("Emails", 40)
+@section("Emails", Group.SYSTEM, 30)
 @allow(ADMINS)
 @limited("page")
 def mails() -> Response:

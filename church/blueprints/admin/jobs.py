@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church import jobs as queue
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.list_filters import read_choice, read_place
 from church.models.jobs import JobState
 from church.services import admin_overview
@@ -15,7 +15,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/jobs")
-@section("Jobs", 30)
+@section("Jobs", Group.SYSTEM, 20)
 @allow(ADMINS)
 @limited("page")
 def jobs() -> Response:

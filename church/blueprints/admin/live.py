@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.list_filters import read_choice, read_place
 from church.services import chat
 from church.web.forms import read_fields
@@ -23,7 +23,7 @@ class ReportState(StrEnum):
 
 
 @bp.get("/live")
-@section("Chat", 27)
+@section("Live", Group.SITE, 50)
 @allow(ADMINS)
 @limited("page")
 def live() -> Response:

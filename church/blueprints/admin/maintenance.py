@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flask import Response, current_app, url_for
 
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.errors import FieldErrors
 from church.services import maintenance as service
 from church.web import maintenance as web_maintenance
@@ -18,7 +18,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/maintenance")
-@section("Maintenance", 60)
+@section("Maintenance", Group.SYSTEM, 70)
 @allow(ADMINS)
 @limited("page")
 def maintenance() -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.list_filters import read_choice, read_day, read_text
 from church.blueprints.admin.member_page import is_own_account, show_member
 from church.errors import ConflictError, InvalidError
@@ -25,7 +25,7 @@ _REF = 32  # characters read of a ref
 
 
 @bp.get("/members")
-@section("Members", 20)
+@section("Members", Group.SITE, 20)
 @allow(ADMINS)
 @limited("page")
 def members() -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.config import current_settings
 from church.services.admin_overview import read_overview
 from church.web.rate_limits import limited
@@ -12,7 +12,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/")
-@section("Overview", 10)
+@section("Overview", Group.SITE, 10)
 @allow(ADMINS)
 @limited("page")
 def glance() -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.list_filters import read_choice, read_place
 from church.errors import FieldErrors
 from church.models.videos import VideoState
@@ -26,7 +26,7 @@ _FIELDS = ("title", "access", "description")
 
 
 @bp.get("/videos")
-@section("Videos", 25)
+@section("Content", Group.SITE, 40)
 @allow(ADMINS)
 @limited("page")
 def videos() -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from church.services.admin_overview.retry_failed import retry_email, retry_job
-from church.services.admin_overview.site_overview import read_overview
+from church.services.admin_overview.settings_list import SettingView, list_settings
+from church.services.admin_overview.site_overview import read_health, read_overview
 
-__all__ = ["read_overview", "retry_email", "retry_job"]
+__all__ = ["SettingView", "list_settings", "read_health", "read_overview", "retry_email", "retry_job"]

@@ -7,6 +7,7 @@ import re
 import pytest
 from flask import Flask
 
+from church.blueprints.admin.area import Group
 from church.blueprints.admin.live import ReportState
 from church.models.accounts import User
 from church.models.billing import EventState, SubscriptionStatus
@@ -21,7 +22,7 @@ from tests.support.desk import JSON, AdminBrowser, add_person
 from tests.support.helpers import grows
 from tests.support.people import client_of
 
-LISTS = ["/admin/", "/admin/members", "/admin/jobs", "/admin/mails", "/admin/audit"]
+LISTS = ["/admin/", "/admin/members", "/admin/jobs", "/admin/mails", "/admin/audit", "/admin/health", "/admin/settings"]
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -43,21 +44,21 @@ def test_every_page_is_shown_to_admins_and_not_stored(desk: AdminBrowser, path: 
         assert {"Accept", "Cookie"} <= {name.strip() for name in found.headers["Vary"].split(",")}
 
 
-def test_navigation_lists_every_section_and_marks_the_current_one(desk: AdminBrowser) -> None:
+def test_menu_lists_every_section_in_its_group_and_marks_the_current_one(desk: AdminBrowser) -> None:
     page = desk.get("/admin/jobs").text
-    sections = re.findall(r'<li><a href="(/admin/\w*)"( aria-current="page")?>([\w ]+)</a></li>', page)
-    assert [(path, title) for path, _, title in sections] == [
-        ("/admin/", "Overview"),
-        ("/admin/members", "Members"),
-        ("/admin/membership", "Membership"),
-        ("/admin/videos", "Videos"),
-        ("/admin/live", "Chat"),
-        ("/admin/jobs", "Jobs"),
-        ("/admin/mails", "Emails"),
-        ("/admin/audit", "Audit log"),
-        ("/admin/maintenance", "Maintenance"),
-    ]
-    assert [path for path, here, _ in sections if here] == ["/admin/jobs"]
+    menu = page.split('aria-label="Admin area"')[1].split("</nav>")[0]
+    groups = {part.split("<")[0].split(">")[1]: part for part in menu.split('<h2 class="desk-group"')[1:]}
+    titles = {group: re.findall(r"<li><a [^>]*>([\w ]+)</a></li>", part) for group, part in groups.items()}
+    assert list(titles) == [group.value for group in Group if group.value in titles]
+    assert titles["Site"] == ["Overview", "Members", "Money", "Content", "Live"]
+    assert titles["System"] == ["Health", "Jobs", "Emails", "Delivery", "Audit", "Settings", "Maintenance"]
+    assert re.findall(r'<a href="([\w/]+)" aria-current="page">', menu) == ["/admin/jobs"]
+
+
+def test_menu_links_lead_to_pages(desk: AdminBrowser) -> None:
+    menu = desk.get("/admin/").text.split('aria-label="Admin area"')[1].split("</nav>")[0]
+    for path in re.findall(r'<li><a href="([\w/]+)"', menu):
+        assert desk.get(path).status_code == 200, path
 
 
 def test_error_page_below_the_admin_area_keeps_its_menu(desk: AdminBrowser, app: Flask, ada: User) -> None:

@@ -25,7 +25,7 @@ def membership_ledger() -> Response:
     currency, ref = read_text("currency"), read_text("member")
     entries = billing.list_ledger_entries(currency=currency or None, user_ref=ref or None, place=read_place())
     data = {"entries": entries.as_data(), "totals": billing.list_totals(), "months": billing.list_months(_MONTHS)}
-    return render_answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.format_amount)
+    return render_answer("admin/money/ledger.html", data, currency=currency, member=ref, money=money.format_amount)
 
 
 @bp.get("/membership/ledger.csv")

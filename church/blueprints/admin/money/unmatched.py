@@ -70,6 +70,4 @@ def _show_list(state: PaymentState | None, place: Place, status: int = 200, **fo
     payments = billing.list_unmatched(state=state, place=place)
     data = {"payments": payments.as_data(), "counts": billing.count_unmatched()}
     page = {"errors": {}, "values": {}, "problem": None, "failed": None, **form}
-    return render_answer(
-        "admin/membership_unmatched.html", data, status, state=state, states=list(PaymentState), **page
-    )
+    return render_answer("admin/money/unmatched.html", data, status, state=state, states=list(PaymentState), **page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.list_filters import read_choice, read_place, read_text
 from church.blueprints.admin.member_page import show_member
 from church.errors import ConflictError
@@ -18,7 +18,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/membership")
-@section("Membership", 25)
+@section("Money", Group.SITE, 30)
 @allow(ADMINS)
 @limited("page")
 def membership() -> Response:
@@ -27,7 +27,7 @@ def membership() -> Response:
     subscriptions = billing.list_subscriptions(status=status, several=several, place=read_place())
     data = {"subscriptions": subscriptions.as_data(), "counts": billing.count_subscriptions()}
     return render_answer(
-        "admin/membership.html", data, chosen=status, several=several, statuses=list(SubscriptionStatus)
+        "admin/money/subscriptions.html", data, chosen=status, several=several, statuses=list(SubscriptionStatus)
     )
 
 

@@ -26,7 +26,7 @@ def membership_events() -> Response:
     state = read_choice(EventState, "state")
     events = billing.list_events(state=state, place=read_place())
     data = {"events": events.as_data(), "counts": billing.count_events()}
-    return render_answer("admin/membership_events.html", data, state=state, states=list(EventState), now=utc_now())
+    return render_answer("admin/money/events.html", data, state=state, states=list(EventState), now=utc_now())
 
 
 @bp.get("/membership/events/<int(max=9223372036854775807):event_id>")
@@ -56,4 +56,4 @@ def membership_replay(event_id: int) -> Response:
 def _show_event(event_id: int, problem: str | None = None, status: int = 200) -> Response:
     event = billing.read_event(event_id)
     payload = json.dumps(event.payload, indent=2, ensure_ascii=False)
-    return render_answer("admin/membership_event.html", {"event": event}, status, problem=problem, payload=payload)
+    return render_answer("admin/money/event.html", {"event": event}, status, problem=problem, payload=payload)

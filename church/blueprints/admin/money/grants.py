@@ -28,7 +28,7 @@ def membership_grants() -> Response:
     state = read_choice(GrantState, "state")
     grants = billing.list_grants(state=state, place=read_place())
     data = {"grants": grants.as_data(), "counts": billing.count_grants()}
-    return render_answer("admin/membership_grants.html", data, state=state, states=list(GrantState))
+    return render_answer("admin/money/grants.html", data, state=state, states=list(GrantState))
 
 
 @bp.post("/members/<ref>/grants")
