@@ -19,6 +19,7 @@ from church.config import Settings
 from church.lib.threads import run_off_hub
 from church.lib.version import COMMIT, VERSION
 from church.observability import request_observer
+from church.observability.job_observer import observe_job
 from church.observability.logs import records
 from church.observability.metrics import client_internals, damage, definitions, worker_files
 from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
@@ -81,6 +82,7 @@ __all__ = [
     "live_message",
     "never_quote_body",
     "never_scan_body",
+    "observe_job",
     "report_withheld",
     "request_id",
     "sample",
@@ -147,7 +149,8 @@ def start_logging(settings: Settings) -> records.Handler:
     global _handler  # noqa: PLW0603 - logging is the process's, not an app's
     if _handler is None:
         static = {"service": "church", "version": VERSION, "environment": settings.environment}
-        _handler = records.build(settings.log_dir, static, _log_context, definitions.telemetry_errors.labels("log").inc)
+        count_dropped = definitions.telemetry_errors.labels("log").inc
+        _handler = records.build(settings.log_dir, static, _log_context, count_dropped, _error_context)
         records.install(_handler, settings.log_level)
         request_observer.prepare_access_records(static, settings.log_paths)
     return _handler
@@ -192,13 +195,21 @@ def _log_context() -> dict[str, Any]:
     return observation.context() if observation is not None else {}
 
 
+def _error_context() -> dict[str, Any]:
+    observation = current_observation()
+    return observation.error_context() if observation is not None else {}
+
+
 # -- the current request --------------------------------------------------------------------------------------------
 
 
 def request_id() -> str | None:
-    """Return the id that the records, the trace, the error page and the response header of this request share."""
+    """Return the id that the records, the trace, the error page and the response header of this request share.
+
+    In a job it is that of the request that queued it, if one did.
+    """
     observation = current_observation()
-    return observation.request_id if observation is not None else None
+    return observation.request_id or None if observation is not None else None
 
 
 def set_user_ref(user_ref: str) -> None:

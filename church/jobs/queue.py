@@ -265,7 +265,9 @@ def hold_job(unique_key: str) -> Iterator[Lease | None]:
     renewer = threading.Thread(target=_keep_renewing, args=(app, lease, ended), name="jobs-held", daemon=True)
     renewer.start()
     try:
-        yield lease
+        observing = telemetry.observe_job(lease.kind, lease.job_id, lease.request_id)
+        with observing as observed, observed.run(lease.traceparent):
+            yield lease
     except BaseException:
         with suppress(UnavailableError, SQLAlchemyError), db.write() as session:  # on failure the lease runs out
             release(session, lease)

@@ -165,20 +165,20 @@ class _JobWorker:
         return lease
 
     def _run_job(self, lease: Lease) -> None:
-        facts = {"kind": lease.kind, "job_id": lease.job_id, "attempt": lease.attempt, "request_id": lease.request_id}
-        carrier = {"traceparent": lease.traceparent} if lease.traceparent else None
-        started = time.monotonic()
-        try:
-            with self.app.app_context(), telemetry.span("job.run", carrier, kind=lease.kind):
-                find_handler(lease.kind)(lease.payload)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (any error fails the job)
-            self._fail(lease, error, facts)
-            return
-        facts["duration_ms"] = round((time.monotonic() - started) * 1000, 1)
-        if self._settle(lambda session: queue.finish(session, lease)):
-            log.info("job done", extra={"event": "job.done", **facts})
-        else:
-            log.warning("job finished after losing its lease", extra={"event": "job.lease_lost", **facts})
+        with telemetry.observe_job(lease.kind, lease.job_id, lease.request_id) as observed:
+            facts: dict[str, object] = {"attempt": lease.attempt}
+            started = time.monotonic()
+            try:
+                with self.app.app_context(), observed.run(lease.traceparent):
+                    find_handler(lease.kind)(lease.payload)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (any error fails the job)
+                self._fail(lease, error, facts)
+                return
+            facts["duration_ms"] = round((time.monotonic() - started) * 1000, 1)
+            if self._settle(lambda session: queue.finish(session, lease)):
+                log.info("job done", extra={"event": "job.done", **facts})
+            else:
+                log.warning("job finished after losing its lease", extra={"event": "job.lease_lost", **facts})
 
     def _fail(self, lease: Lease, error: BaseException, facts: dict[str, object]) -> None:
         reason = f"{type(error).__name__}: {error}"
@@ -224,7 +224,7 @@ class _JobWorker:
             except (UnavailableError, SQLAlchemyError):
                 log.warning(
                     "job not released: it runs again when its lease ends",
-                    extra={"event": "job.kept", "kind": lease.kind},
+                    extra={"event": "job.kept", "job_id": lease.job_id, "job_kind": lease.kind},
                 )
 
     # -- watching the queue --------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, has_request_context, request
 
 from church.observability import raise_in_tests, record_budget
 from church.observability.access_records import AccessRecords, Paths
@@ -180,6 +180,13 @@ class Observation:
         if self.user_ref is not None:
             fields["user_ref"] = self.user_ref
         return fields
+
+    def error_context(self) -> dict[str, Any]:
+        """The fields that a record of an error carries besides; the route of a request is known before its answer."""
+        route = self.route
+        if route == definitions.UNMATCHED and has_request_context() and request.url_rule is not None:
+            route = request.url_rule.rule
+        return {name: value for name, value in (("method", self.method), ("route", route)) if value}
 
 
 access = AccessRecords({})

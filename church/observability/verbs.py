@@ -129,13 +129,14 @@ def _note(name: str, facts: dict[str, str]) -> None:
 def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) -> None:
     """Log a security event and note it on the span; in a flood of one address only a part, though all are counted."""
     observation = current_observation()
-    client = observation.client if observation is not None else str(fields.get("ip", ""))
+    client = observation.client if observation is not None else ""
+    client = client or str(fields.get("ip", ""))
     label = bound_label(event_type, definitions.SECURITY_EVENTS)
     if record_budget.BUDGET.ended:  # a process without a clock that calls it, such as flask run
         report_withheld()
     if not record_budget.BUDGET.admit(label, bound_label(severity, definitions.SEVERITIES), client):
         return
-    if observation is not None:
+    if observation is not None and observation.method:
         fields = {**fields, "ip": client, "method": observation.method}
     security_log.warning(
         event_type.replace("_", " "), extra={"event": f"security.{event_type}", "severity": severity, **fields}

@@ -76,7 +76,10 @@ def captured_log(
     """Capture the lines that the site logs in the block, access records included."""
     sink = ListSink()
     handler = logs_records.Handler(
-        logs_records.RecordFormatter(STATIC, telemetry._log_context), [sink], ListSink(), lambda _count: None
+        logs_records.RecordFormatter(STATIC, telemetry._log_context, telemetry._error_context),
+        [sink],
+        ListSink(),
+        lambda _count: None,
     )
     root = logging.getLogger()
     former, former_handler, former_access = root.level, telemetry._handler, request_observer.access

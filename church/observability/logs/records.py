@@ -17,6 +17,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from church.observability import fingerprints
 from church.observability.logs import terminal
 from church.observability.logs.outputs import ConsoleSink, Dropped, FileSink, Sink
 from church.observability.logs.redaction import MAX_VALUE, redact, redact_text
@@ -43,10 +44,11 @@ def _second(whole: int) -> str:
 class RecordFormatter(JsonFormatter):
     """Formats a LogRecord as the site's JSON line: standard fields, the context of the request, then extra fields."""
 
-    def __init__(self, static: dict[str, str], context: Context) -> None:
+    def __init__(self, static: dict[str, str], context: Context, error_context: Context = dict) -> None:
         super().__init__(json_ensure_ascii=True)
         self._static = static
         self._context = context
+        self._error_context = error_context
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """Redact every value; the library calls this last."""
@@ -64,11 +66,23 @@ class RecordFormatter(JsonFormatter):
         )
         added = {k: v for k, v in vars(record).items() if k not in _STANDARD and not k.startswith("_")}
         trace, stack = message_dict.pop("exc_info", None), message_dict.pop("stack_info", None)
-        log_data.update({**self._context(), **added, **message_dict})
+        log_data.update(self._context())
+        if trace or record.levelno >= logging.ERROR:
+            log_data.update(self._error_context())
+        log_data.update({**added, **message_dict})
         if trace:
-            log_data["exception"] = _last_lines(str(trace))
+            log_data.update(_identify(record), exception=_last_lines(str(trace)))
         if stack:
             log_data["stack"] = _last_lines(str(stack))
+
+
+def _identify(record: logging.LogRecord) -> dict[str, str]:
+    """The class and the fingerprint of the error that a record is about."""
+    error, trace = (record.exc_info or (None, None, None))[1:]
+    if error is None:
+        return {}
+    problem = fingerprints.identify(error, trace)
+    return {"error_type": problem.error_type, "fingerprint": problem.fingerprint}
 
 
 def _last_lines(trace: str) -> str:
@@ -119,11 +133,13 @@ class Handler(logging.Handler):
             sink.flush()
 
 
-def build(log_dir: Path, static: dict[str, str], context: Context, dropped: Dropped) -> Handler:
+def build(
+    log_dir: Path, static: dict[str, str], context: Context, dropped: Dropped, error_context: Context = dict
+) -> Handler:
     """The handler of a process: combined.log and error.log in ``log_dir``, and the console."""
     everything = [FileSink(log_dir / "combined.log", dropped), ConsoleSink(terminal.line_formatter(), dropped)]
     errors = FileSink(log_dir / "error.log", dropped)
-    return Handler(RecordFormatter(static, context), everything, errors, dropped)
+    return Handler(RecordFormatter(static, context, error_context), everything, errors, dropped)
 
 
 def install(handler: Handler, level: str) -> None:

@@ -57,3 +57,10 @@ def linked_span(
 ) -> AbstractContextManager[tuple[str, str] | None]:
     """Begin a new trace with a link to the span ``opened_by`` (trace, span); yields its own ids if it is sampled."""
     return active.linked(name, opened_by, attributes) if active is not None else nullcontext()
+
+
+def job_span(
+    name: str, carrier: dict[str, str] | None, attributes: dict[str, Any]
+) -> AbstractContextManager[tuple[str, str] | None]:
+    """Begin the span of a job, in the trace that ``carrier`` continues; yields its own ids if it is sampled."""
+    return active.identified(name, carrier, attributes) if active is not None else nullcontext()

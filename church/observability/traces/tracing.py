@@ -223,8 +223,15 @@ class Tracing:
         """Begin a new trace with a link to the span ``opened_by`` (trace, span); yields its ids if it is sampled."""
         links = [trace.Link(_span_context(*opened_by))] if opened_by is not None else None
         with self.tracer.start_as_current_span(name, Context(), links=links, attributes=attributes) as span:
-            context = span.get_span_context()
-            yield (f"{context.trace_id:032x}", f"{context.span_id:016x}") if span.is_recording() else None
+            yield _ids_of(span)
+
+    @contextmanager
+    def identified(
+        self, name: str, carrier: dict[str, str] | None, attributes: dict[str, Any]
+    ) -> Iterator[tuple[str, str] | None]:
+        """Begin a span as ``span`` does; yields its ids (trace, span) if it is sampled."""
+        with self.span(name, carrier, attributes) as span:
+            yield _ids_of(span)
 
     def note(self, event: str, facts: dict[str, str]) -> None:
         """Add an event to the current span."""
@@ -240,6 +247,11 @@ class Tracing:
     def stop(self, timeout_ms: int = 2000) -> None:
         """Send what is queued, waiting no longer than ``timeout_ms``."""
         self.processor.force_flush(timeout_ms)
+
+
+def _ids_of(span: trace.Span) -> tuple[str, str] | None:
+    context = span.get_span_context()
+    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if span.is_recording() else None
 
 
 def _span_context(trace_id: str, span_id: str) -> trace.SpanContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from flask import Flask
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from church import jobs
+from church import jobs, telemetry
 from church.database import ChangeWatch, change_watch
 from church.errors import UnavailableError
 from church.extensions import db
@@ -24,6 +25,8 @@ from church.models.base import utc_now
 from church.models.jobs import Job, JobState
 from tests.support.helpers import captured_log
 from tests.support.services_fixture import wait_until
+
+log = logging.getLogger("church.test")
 
 
 @contextmanager
@@ -62,6 +65,53 @@ def test_job_that_returns_is_done(app: Flask, monkeypatch: pytest.MonkeyPatch) -
     assert payloads == [{"n": 1}]
     events = [record.get("event") for record in log.records]
     assert [event for event in events if event] == ["jobs.started", "job.done", "jobs.stopped"]
+
+
+def test_record_of_a_job_names_it_and_the_request_that_queued_it(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_payload: dict[str, Any]) -> None:
+        log.info("worked", extra={"event": "test.worked"})
+        with db.write() as session:
+            jobs.enqueue(session, "test.next", delay=timedelta(days=1))
+
+    monkeypatch.setattr(registry, "_handlers", {"test.work": run, "test.next": print})
+    observation = telemetry.begin_request({"REQUEST_METHOD": "GET"})
+    with db.write() as session:
+        jobs.enqueue(session, "test.work")
+    observation.leave()
+    observation.finish()
+    first = job()
+    with captured_log() as sink, running(app):
+        wait_until(lambda: any(record["event"] == "job.done" for record in sink.records), "the job is done")
+    facts = {"request_id": observation.request_id, "job_id": first.id, "job_kind": "test.work"}
+    for event in ("test.worked", "job.done"):
+        (record,) = (record for record in sink.records if record["event"] == event)
+        assert {name: record[name] for name in facts} == facts
+    (stopped,) = (record for record in sink.records if record["event"] == "jobs.stopped")
+    assert facts.keys().isdisjoint(stopped)
+    with db.read() as session:
+        assert session.scalars(select(Job.request_id).where(Job.kind == "test.next")).one() == observation.request_id
+
+
+def test_record_of_a_job_that_no_request_queued_has_no_request_id(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with captured_log() as sink, working(app, monkeypatch, lambda _payload: None):
+        wait_until(lambda: any(record["event"] == "job.done" for record in sink.records), "the job is done")
+    (record,) = (record for record in sink.records if record["event"] == "job.done")
+    assert record["job_id"]
+    assert "request_id" not in record
+
+
+def test_record_of_a_failed_job_has_class_and_fingerprint_and_no_route(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_payload: dict[str, Any]) -> None:
+        raise LookupError("no such thing")
+
+    with captured_log() as sink, working(app, monkeypatch, run):
+        wait_until(lambda: job().state == JobState.DEAD, "the job is dead")
+    (record,) = (record for record in sink.records if record["event"] == "job.dead")
+    assert (record["error_type"], record["job_kind"], record["attempt"]) == ("LookupError", "test.work", 1)
+    assert len(record["fingerprint"]) == 16
+    assert "route" not in record
 
 
 def test_memory_of_jobs_is_given_back_when_no_other_is_due(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

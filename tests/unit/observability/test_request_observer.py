@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -395,6 +397,66 @@ def test_access_record_message_is_method_route_and_status(app: Flask, rule: str,
     with captured_log() as sink:
         ask(app.test_client(), path)
     assert sink.records[-1]["message"] == message
+
+
+# -- records of errors ----------------------------------------------------------------------------------------------
+
+
+def failing(name: str) -> str:
+    """A view with a bug."""
+    return {}[name]
+
+
+def test_record_of_an_error_says_where_it_happened_and_what_it_is(app: Flask) -> None:
+    add_view(app, "/fail/<name>", failing)
+    with captured_log() as sink:
+        ask(app.test_client(), "/fail/secret-page")
+    (record,) = (record for record in sink.records if record["level"] == "ERROR")
+    assert (record["method"], record["route"], record["error_type"]) == ("GET", "/fail/<name>", "KeyError")
+    assert re.fullmatch("[0-9a-f]{16}", record["fingerprint"])
+    assert "path" not in record
+
+
+def test_record_of_an_error_elsewhere_has_another_fingerprint(app: Flask) -> None:
+    add_view(app, "/fail/<name>", failing)
+    add_view(app, "/parse", lambda: json.loads("{"))
+    with captured_log() as sink:
+        for path in ("/fail/a", "/fail/b", "/parse"):
+            ask(app.test_client(), path)
+    first, second, third = (record["fingerprint"] for record in sink.records if record["level"] == "ERROR")
+    assert first == second != third
+
+
+def test_record_with_a_traceback_below_error_and_error_without_one_have_the_route(app: Flask) -> None:
+    def view() -> str:
+        log.error("it broke")
+        try:
+            failing("x")
+        except KeyError:
+            log.warning("it was late", exc_info=True)
+        log.warning("all is well")
+        return ""
+
+    log = logging.getLogger("church.test")
+    add_view(app, "/broken", view)
+    with captured_log() as sink:
+        ask(app.test_client(), "/broken")
+    found = {record["message"]: record for record in sink.records}
+    assert found["it broke"]["route"] == found["it was late"]["route"] == "/broken"
+    assert "error_type" not in found["it broke"]
+    assert found["it was late"]["error_type"] == "KeyError"
+    assert "route" not in found["all is well"]
+
+
+def test_record_of_an_error_outside_of_requests_has_a_fingerprint_and_no_route() -> None:
+    with captured_log() as sink:
+        try:
+            failing("x")
+        except KeyError:
+            logging.getLogger("church.test").exception("it broke")
+    (record,) = sink.records
+    assert len(record["fingerprint"]) == 16
+    assert "route" not in record
 
 
 # -- telemetry that fails -------------------------------------------------------------------------------------------

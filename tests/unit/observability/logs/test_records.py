@@ -145,7 +145,7 @@ def test_secrets_are_hidden_in_every_field() -> None:
 def test_exception_is_the_last_field() -> None:
     found = formatted(record(exc_info=raised(KeyError("gone")), level=logging.ERROR, count=1))
     assert list(found)[-1] == "exception"
-    assert set(found) == {*SPEC_ORDER[:8], "count", "exception"}
+    assert set(found) == {*SPEC_ORDER[:8], "count", "error_type", "fingerprint", "exception"}
 
 
 def test_exception_that_is_long_keeps_its_end() -> None:
