@@ -1,0 +1,37 @@
+"""The metrics of the site on this host are fetched with its token, in a bounded time."""
+
+from __future__ import annotations
+
+import pytest
+
+from church.telemetry_store.metrics.scrape import ScrapeError, Target, fetch
+from tests.support.exposing import exposing
+from tests.support.services_fixture import free_port
+
+
+def test_fetch_sends_the_token_and_says_who_asks() -> None:
+    with exposing("up 1\n") as site:
+        assert fetch(Target(site.bind, "t" * 32)) == "up 1\n"
+        assert fetch(Target(site.bind)) == "up 1\n"
+    first, second = site.requests
+    assert first["Authorization"] == f"Bearer {'t' * 32}"
+    assert "Authorization" not in second
+    assert first["User-Agent"] == "church-observe"
+
+
+def test_fetch_reaches_a_site_that_listens_on_every_address() -> None:
+    with exposing("up 1\n") as site:
+        assert fetch(Target(site.bind.replace("127.0.0.1", "0.0.0.0"))) == "up 1\n"
+
+
+def test_fetch_says_why_there_are_no_metrics() -> None:
+    with exposing("<h1>No</h1>") as site:
+        site.status = 403
+        with pytest.raises(ScrapeError, match="answered 403"):
+            fetch(Target(site.bind))
+        site.status, site.text = 200, "x" * 1000
+        site.answering.clear()
+        with pytest.raises(ScrapeError, match="TimeoutError"):
+            fetch(Target(site.bind), timeout=0.05)
+    with pytest.raises(ScrapeError, match="ConnectionRefusedError"):
+        fetch(Target(f"127.0.0.1:{free_port()}"))
