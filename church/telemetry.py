@@ -273,7 +273,13 @@ class Telemetry:
         settings: Settings = app.config["CHURCH"]
         state = self.state = StateMetrics()
         self.add_state(
-            StateMetric("build_info", "Version of the running site.", _build_info, ("version", "commit", "python"))
+            StateMetric("build_info", "Version of the running site.", _build_info, ("version", "commit", "python")),
+            StateMetric(
+                "telemetry_shared_metric",
+                "1 for each metric of the database, which is the same on every host: take the maximum, not the sum.",
+                state.name_shared,
+                ("metric",),
+            ),
         )
         if settings.telemetry:
             self._observe(app)

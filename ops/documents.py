@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -200,6 +201,7 @@ def _limits(metadata: Sequence[Any]) -> str:
 # -- the catalogue --------------------------------------------------------------------------------------------------
 
 
+@cache
 def list_metrics() -> list[MetricRow]:
     """List every metric that a scrape can show, sorted by name."""
     return sorted((*_counted_rows(), *_scraped_rows()), key=lambda row: row.name)
@@ -247,6 +249,7 @@ def _values(metric: str, label: str) -> str:
     return OPEN_LABELS[label] if fixed is None else ", ".join(f"`{value}`" for value in fixed)
 
 
+@cache
 def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
     """Return the values of each (metric, label) that has a fixed set of them."""
     methods = (*sorted(definitions.METHODS), "_OTHER")
@@ -272,6 +275,7 @@ def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
         ("suspicious_activity_total", "activity_type"): tuple(sorted(scan_text.ACTIVITY_TYPES)),
         ("suspicious_activity_total", "source"): tuple(sorted(definitions.SOURCES)),
         ("telemetry_errors_total", "part"): (*definitions.TELEMETRY_PARTS, OTHER),
+        ("telemetry_shared_metric", "metric"): tuple(r.name for r in list_metrics() if r.source == _DATABASE),
         ("user_registrations_total", "source"): (*definitions.REGISTRATION_SOURCES, OTHER),
         ("video_streams_total", "quality"): (*definitions.VIDEO_QUALITIES, OTHER),
         ("video_streams_total", "outcome"): (*definitions.VIDEO_OUTCOMES, OTHER),

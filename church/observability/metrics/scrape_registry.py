@@ -68,6 +68,12 @@ class StateMetrics:
         families.extend(read_processes(directory))
         return families
 
+    def name_shared(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """A reading for each shared metric, by the name that the exposition gives it."""
+        for metric in self.metrics:
+            if metric.shared:
+                yield (f"{metric.name}_total" if metric.kind == "counter" else metric.name,), 1.0
+
     def _shared(self, directory: Path) -> dict[str, list[Any]]:
         """The metrics from the database: from the host's file if it is fresh, else read and written there."""
         if not any(metric.shared for metric in self.metrics):

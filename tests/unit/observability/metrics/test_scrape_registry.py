@@ -125,6 +125,16 @@ def test_shared_state_is_read_once_for_all_workers_of_the_host(tmp_path: Path, j
     assert (jobs.asked, other.asked) == (1, 0)
 
 
+def test_shared_metrics_are_named_as_the_exposition_names_them() -> None:
+    no_rows = Source()
+    one = made(
+        StateMetric("jobs_pending", "Jobs.", no_rows, shared=True),
+        StateMetric("paid", "Paid.", no_rows, kind="counter", shared=True),
+        StateMetric("disk_free_bytes", "Free.", no_rows),
+    )
+    assert list(one.name_shared()) == [(("jobs_pending",), 1.0), (("paid_total",), 1.0)]
+
+
 def test_shared_state_that_is_stale_is_read_again(tmp_path: Path, jobs: Source) -> None:
     one = shared(jobs)
     one.collect(tmp_path)
