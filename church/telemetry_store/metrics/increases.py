@@ -73,6 +73,13 @@ class Increases:
         """
         return self._begun and (source == COUNTED or name in self._metrics)
 
+    def copy(self) -> Increases:
+        """These as they are now, for the case that what is taken next is not kept."""
+        same = Increases()
+        same._begun, same._metrics = self._begun, set(self._metrics)
+        same._last, same._bounds = dict(self._last), dict(self._bounds)
+        return same
+
     def dump(self) -> dict[str, Any]:
         """What ``load`` needs, as JSON can hold it. A series at 0 is as good as one that is not there."""
         series = [[*key, self._bounds.get(key), values] for key, values in self._last.items() if any(values)]

@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from church.telemetry_store.metrics.catalogue import describe
-from church.telemetry_store.metrics.exposition import Family, Reader
+from church.telemetry_store.metrics.exposition import Reader
 from church.telemetry_store.metrics.increases import COUNTED, Increases, Sample
+from church.telemetry_store.metrics.own import COVERED, FAMILIES, UP
 from church.telemetry_store.metrics.scrape import ScrapeError, Target, fetch
 from church.telemetry_store.tables import Row
 
 log = logging.getLogger("church.telemetry_store")
 
 SECONDS = 15
-UP = "scrape_up"
-"""A sample of every scrape: 1 if the site gave its metrics, 0 if it did not."""
 STATE = "last_scrape.json"
-_UP_HELP = "1 if the site gave its metrics to the telemetry store, else 0."
-_NO_LABELS = "{}"
 
 
 class Sampler:
@@ -39,6 +36,7 @@ class Sampler:
         self._reader = Reader()
         self._increases = Increases()
         self._failures = 0
+        self._last: int | None = None
         self._load()
 
     def run(self, stop: threading.Event) -> None:
@@ -51,7 +49,8 @@ class Sampler:
     def scrape(self, now: int | None = None) -> None:
         """Take the samples of this moment; ``now`` in microseconds since 1970."""
         moment = now if now is not None else time.time_ns() // 1000
-        samples, reason = [], None
+        before = self._last, self._increases.copy()
+        samples, reason = [_own(UP, "gauge", 0.0)], None
         try:
             samples = self._read(moment)
         except ScrapeError as error:
@@ -59,21 +58,28 @@ class Sampler:
         except ValueError as error:
             reason = f"sent something else than metrics: {error}"
         self._note(reason)
-        up = Sample(UP, "gauge", COUNTED, _NO_LABELS, float(reason is None))
-        self._take([(moment, 0, self._host, SECONDS, *sample) for sample in (up, *samples)])
+        try:
+            self._take([(moment, 0, self._host, SECONDS, *sample) for sample in samples])
+        except OSError:  # a full disk: what was counted meanwhile comes with the next samples
+            self._last, self._increases = before
+            self._forget()
 
     def catalogue(self) -> list[dict[str, Any]]:
         """Every metric by name: its kind, source, help, and the values of its labels."""
-        return describe(self._reader, {UP: Family("gauge", _UP_HELP)})
+        return describe(self._reader, FAMILIES)
 
     def _read(self, moment: int) -> list[Sample]:
         reader = self._reader
         numbers = reader.read(fetch(self._target))
         if not numbers:
             raise ValueError("no series")
-        samples = self._increases.take(numbers, reader.families, reader.shared)
+        samples = [_own(UP, "gauge", 1.0)]
+        if self._last is not None and moment > self._last:
+            samples.append(_own(COVERED, "counter", (moment - self._last) / 1e6))
+        samples += self._increases.take(numbers, reader.families, reader.shared)
+        self._last = moment
         # Before the samples are kept: after a crash between the two they are missing, and never there twice.
-        self._save(moment)
+        self._save()
         return samples
 
     def _note(self, reason: str | None) -> None:
@@ -87,16 +93,25 @@ class Sampler:
         if self._failures == 2:
             log.warning("no metrics: the site %s", reason, extra={"event": "observe.scrape_failed", "reason": reason})
 
-    def _save(self, moment: int) -> None:
+    def _save(self) -> None:
         fresh = self._state.with_suffix(".part")
         try:
-            fresh.write_text(json.dumps({"at": moment, **self._increases.dump()}))
+            fresh.write_text(json.dumps({"at": self._last, **self._increases.dump()}))
             os.replace(fresh, self._state)
-        except OSError:  # a full disk: from an old state, a restart would count again what is kept already
-            for file in (fresh, self._state):
-                with suppress(OSError):
-                    file.unlink()
+        except OSError:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Remove the state on the disk: from an old one a restart would count again what is kept already."""
+        with suppress(OSError):
+            self._state.unlink()
 
     def _load(self) -> None:
         with suppress(OSError, ValueError, TypeError, KeyError):
-            self._increases.load(json.loads(self._state.read_bytes()))
+            state = json.loads(self._state.read_bytes())
+            self._increases.load(state)
+            self._last = int(state["at"])
+
+
+def _own(name: str, kind: str, value: float) -> Sample:
+    return Sample(name, kind, COUNTED, "{}", value)

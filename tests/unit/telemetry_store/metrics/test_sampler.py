@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import threading
@@ -30,9 +31,12 @@ class Kept:
 
     def __init__(self, site: Exposing, folder: Path) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.full = False
         self.sampler = Sampler(Target(site.bind), "host-1", folder, self._take)
 
     def _take(self, rows: list[tuple[Any, ...]]) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "no space")
         self.rows += [dict(zip(TABLES["samples"].names, row, strict=True)) for row in rows]
 
     def value(self, name: str) -> float | None:
@@ -60,16 +64,31 @@ def test_scrape_gives_rows_of_the_table_samples(tmp_path: Path) -> None:
     fill = gauge | {"name": "fill", "value": 2.0}
     hits = fixed | {"name": "hits_total", "kind": "counter", "labels": '{"route":"/"}', "value": 2.0}
     first, second = {"ts": 1_000_000}, {"ts": 16_000_000}
-    assert kept.rows == [up | first, fill | first, up | second, hits | second, fill | second]
+    covered = fixed | {"name": "scrape_covered_seconds_total", "kind": "counter", "labels": "{}", "value": 15.0}
+    assert kept.rows == [up | first, fill | first, up | second, covered | second, hits | second, fill | second]
+
+
+def test_samples_that_cannot_be_kept_come_with_the_next_ones(tmp_path: Path) -> None:
+    with exposing(TEXT.format(5)) as site:
+        kept = Kept(site, tmp_path)
+        kept.sampler.scrape(15_000_000)
+        kept.full = True
+        site.text = TEXT.format(7)
+        kept.sampler.scrape(30_000_000)
+        assert not (tmp_path / STATE).exists()
+        kept.full = False
+        site.text = TEXT.format(8)
+        kept.sampler.scrape(45_000_000)
+    assert (kept.value("hits_total"), kept.value("scrape_covered_seconds_total")) == (3, 30)
 
 
 def test_new_sampler_goes_on_from_the_last_scrape(tmp_path: Path) -> None:
     with exposing(TEXT.format(5)) as site:
-        Kept(site, tmp_path).sampler.scrape()
+        Kept(site, tmp_path).sampler.scrape(15_000_000)
         site.text = TEXT.format(25)
         kept = Kept(site, tmp_path)
-        kept.sampler.scrape()
-        assert kept.value("hits_total") == 20
+        kept.sampler.scrape(90_000_000)
+        assert (kept.value("hits_total"), kept.value("scrape_covered_seconds_total")) == (20, 75)
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"metrics": [], "series": [["x"]]}'])
@@ -127,8 +146,8 @@ def test_catalogue_names_every_metric_with_its_labels(tmp_path: Path) -> None:
     with exposing(TEXT.format(5) + 'hits_total{route="/b"} 1\n' + shared) as site:
         kept = Kept(site, tmp_path)
         kept.sampler.scrape()
-    fill, hits, up = kept.sampler.catalogue()
+    fill, hits, covered, up = kept.sampler.catalogue()
     assert fill == {"name": "fill", "kind": "gauge", "source": "D", "help": "Fill.", "labels": {}}
     assert (hits["name"], hits["kind"], hits["source"]) == ("hits_total", "counter", "P")
     assert hits["labels"] == {"route": ["/", "/b"]}
-    assert up["name"] == "scrape_up"
+    assert (covered["name"], up["name"]) == ("scrape_covered_seconds_total", "scrape_up")
