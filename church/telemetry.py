@@ -206,10 +206,10 @@ def _error_context() -> dict[str, Any]:
 def request_id() -> str | None:
     """Return the id that the records, the trace, the error page and the response header of this request share.
 
-    In a job it is that of the request that queued it, if one did.
+    In a job it is that of the request that queued it, if one did, else one of its own.
     """
     observation = current_observation()
-    return observation.request_id or None if observation is not None else None
+    return observation.request_id if observation is not None else None
 
 
 def set_user_ref(user_ref: str) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from church.observability import request_observer
+from church.observability.request_ids import make_request_id
 from church.observability.request_observer import Observation
 from church.observability.traces import process_tracer
 from church.observability.visitor import Visitor
@@ -16,7 +17,7 @@ _NOBODY = Visitor({})
 
 
 class JobObservation(Observation):
-    """One attempt of a job; it is not counted as an HTTP request. ``request_id`` is empty if no request queued it."""
+    """One attempt of a job; it is not counted as an HTTP request. Without a request that queued it, it makes an id."""
 
     __slots__ = ("error", "job_id", "job_kind")
 
@@ -25,7 +26,7 @@ class JobObservation(Observation):
         self.job_kind, self.job_id = kind, job_id
         self.error: BaseException | None = None
         """What the handler raised."""
-        self.request_id = request_id or ""
+        self.request_id = request_id or make_request_id()
         self.client = self.method = self.route = ""
         self.status = self.sent = 0
         self.visitor = _NOBODY
@@ -34,10 +35,7 @@ class JobObservation(Observation):
 
     def context(self) -> dict[str, Any]:
         """The fields that every record of this job carries."""
-        fields = super().context()
-        if not self.request_id:
-            del fields["request_id"]
-        return {**fields, "job_id": self.job_id, "job_kind": self.job_kind}
+        return {**super().context(), "job_id": self.job_id, "job_kind": self.job_kind}
 
     @contextmanager
     def run(self, traceparent: str | None) -> Iterator[None]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import re
 import time
 from bisect import bisect_left
@@ -22,6 +21,7 @@ from church.observability.access_records import AccessRecords, Paths
 from church.observability.logs import records
 from church.observability.logs.redaction import redact_text
 from church.observability.metrics import client_internals, damage, definitions, exemplars, worker_files
+from church.observability.request_ids import make_request_id
 from church.observability.visitor import Visitor
 
 log = logging.getLogger("church.access")
@@ -119,7 +119,7 @@ class Observation:
         usable = given if given and _is_request_id(given) else None
         # A stranger who has seen an id could file requests and audit rows under it: only a proxy of ours chooses ids.
         trusted = environ.get("church.trusted", False)
-        self.request_id: str = usable if usable and trusted else f"{random.getrandbits(96):024x}"
+        self.request_id: str = usable if usable and trusted else make_request_id()
         self.client_request_id: str | None = None if trusted else usable
         method = environ["REQUEST_METHOD"]
         self.method: str = method if method in definitions.METHODS else "_OTHER"
@@ -207,7 +207,7 @@ def current_observation() -> Observation | None:
 
 def refuse(status: int, reason: str, client: str) -> str:
     """Count and log bytes that were not an HTTP request; returns the id of the record. In a flood some have none."""
-    request_id = f"{random.getrandbits(96):024x}"
+    request_id = make_request_id()
     definitions.http_requests.labels("_OTHER", definitions.UNMATCHED, str(status)).inc()
     if record_budget.BUDGET.admit("malformed_request", "low", client):
         fields = {"method": "_OTHER", "route": definitions.UNMATCHED, "status": status, "ip": client, "reason": reason}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -92,12 +93,14 @@ def test_record_of_a_job_names_it_and_the_request_that_queued_it(app: Flask, mon
         assert session.scalars(select(Job.request_id).where(Job.kind == "test.next")).one() == observation.request_id
 
 
-def test_record_of_a_job_that_no_request_queued_has_no_request_id(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_of_a_job_that_no_request_queued_has_an_id_of_its_own(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with captured_log() as sink, working(app, monkeypatch, lambda _payload: None):
         wait_until(lambda: any(record["event"] == "job.done" for record in sink.records), "the job is done")
     (record,) = (record for record in sink.records if record["event"] == "job.done")
     assert record["job_id"]
-    assert "request_id" not in record
+    assert re.fullmatch(r"[0-9a-f]{24}", record["request_id"])
 
 
 def test_record_of_a_failed_job_has_class_and_fingerprint_and_no_route(
