@@ -69,9 +69,9 @@ def test_dora_page_of_a_day_shows_hours_and_of_years_what_is_left_out(app: Flask
         machine.tell("incident", {**INCIDENTS[2], "id": f"more-{number}"}, 201)
     admin = client_of(app, add_user(app, role=Role.ADMIN.value))
     day = admin.get("/dora?from=2024-03-06&to=2024-03-07").text
-    assert (">6 Mar 04:00</text>" in day, "of the window." in day) == (True, False)
+    assert (">06:00</text>" in day, "of the window." in day) == (True, False)
     years = admin.get("/dora?from=2023-01-01&to=2025-01-01").text
-    for words in ("0.0068 a day", ">May 2023</text>", "The last 53 weeks of the window.", "The newest 50 of 55."):
+    for words in ("0.0068 a day", ">Jul 2023</text>", "The last 53 weeks of the window.", "The newest 50 of 55."):
         assert words in years, words
 
 
