@@ -16,6 +16,7 @@ from church.extensions import db, store, telemetry
 from church.services import brand as brand_service
 from church.web import (
     assets,
+    blocks,
     compression,
     csrf,
     error_pages,
@@ -45,6 +46,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     headers.init_app(app)
     machines = stripe.MACHINES | dora.MACHINES
     maintenance.init_app(app, always_open=status.ALWAYS_OPEN | brand.ALWAYS_OPEN | machines | auth.WAY_IN)
+    blocks.init_app(app)
     db.init_app(app)
     store.init_app(app)
     csrf.init_app(app, exempt=machines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from church import jobs
 from church.extensions import db, store
-from church.services import billing, dora, email, sessions
+from church.services import billing, blocks, dora, email, sessions
 from church.telemetry import StateMetric, Telemetry
 from church.web import maintenance
 
@@ -43,6 +43,7 @@ def register(app: Flask, telemetry: Telemetry) -> None:
         StateMetric("auth_sessions_active", "Sessions that are signed in.", _sign_ins, shared=True),
         StateMetric("jobs_pending", "Jobs waiting in the queue.", _jobs_pending, ("kind",), shared=True),
         StateMetric("jobs_dead", "Jobs that failed for good and need attention.", _jobs_dead, ("kind",), shared=True),
+        StateMetric("blocks_active", "Addresses and networks that are blocked.", _blocks, shared=True),
         StateMetric("mail_pending", "Emails waiting to be sent.", _mails_pending, shared=True),
         *_billing_metrics(),
         *_dora_metrics(),
@@ -114,6 +115,10 @@ def _sign_ins() -> Iterator[Reading]:
 
 def _mails_pending() -> Iterator[Reading]:
     yield (), float(email.count_pending_emails())
+
+
+def _blocks() -> Iterator[Reading]:
+    yield (), float(blocks.count_active())
 
 
 def _subscriptions() -> Iterator[Reading]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
+from church.cli.blocks import block, blocks, unblock
 from church.cli.deploy import deploy_commands
 from church.cli.maintenance import maintenance
 from church.cli.slo import slo_commands
@@ -53,6 +54,9 @@ def _is_operator_error(error: Exception) -> bool:
 
 
 church = _Commands("church", help="Run and manage the site.")
+church.add_command(block)
+church.add_command(blocks)
+church.add_command(unblock)
 church.add_command(deploy_commands)
 church.add_command(maintenance)
 church.add_command(slo_commands)

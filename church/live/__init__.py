@@ -23,6 +23,6 @@ hub                 all connections of this worker; makes and connects the parts
 
 from __future__ import annotations
 
-from church.live.hub import Hub, close_all, hub_of, init_app
+from church.live.hub import Hub, close_all, close_blocked, hub_of, init_app
 
-__all__ = ["Hub", "close_all", "hub_of", "init_app"]
+__all__ = ["Hub", "close_all", "close_blocked", "hub_of", "init_app"]

@@ -269,6 +269,17 @@ class Hub:
         for connection in tuple(self._lingering):
             connection.drop("late")
 
+    def close_blocked(self, refuses: Callable[[str], bool]) -> list[str]:
+        """Close the connections of addresses that are refused; returns these, one for each connection."""
+        closed = []
+        for number, connection in enumerate(tuple(self.connections), 1):
+            if refuses(connection.address):
+                connection.close(websocket_frames.POLICY, "blocked", "blocked")
+                closed.append(connection.address)
+            if not number % 100:
+                gevent.sleep(0)
+        return closed
+
     def _on_auth_late(self, connection: Connection) -> None:
         if connection.is_open and connection.signed_in is None:
             telemetry.track_auth_attempt("websocket", "failed_validation", reason="silent")
@@ -355,3 +366,8 @@ def close_all() -> None:
     """Close all live connections of this process; a stopping worker calls this."""
     for hub in tuple(_hubs):
         hub.close()
+
+
+def close_blocked(refuses: Callable[[str], bool]) -> list[str]:
+    """Close the live connections of this process whose addresses are refused; returns these addresses."""
+    return [address for hub in tuple(_hubs) for address in hub.close_blocked(refuses)]

@@ -15,6 +15,7 @@ from church.models.billing import (
     Subscription,
     UnmatchedPayment,
 )
+from church.models.blocks import BlockedNetwork
 from church.models.chat import ChatMessage, ChatReport, ChatRoom, ChatSanction
 from church.models.dora import DeliveredCommit, Deployment, Incident
 from church.models.jobs import Job, Mail, Schedule
@@ -36,6 +37,7 @@ __all__ = [
     "ApiToken",
     "AuditEntry",
     "Base",
+    "BlockedNetwork",
     "Caption",
     "ChatMessage",
     "ChatReport",

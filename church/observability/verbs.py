@@ -89,6 +89,14 @@ def track_connections_refused(client: str, count: int) -> None:
     _log_security_event("connections_refused", severity, {"ip": client, "count": count})
 
 
+@never_breaks
+def track_blocked(client: str, count: int) -> None:
+    """Record requests and connections of a blocked address: one event for ``count`` of them."""
+    severity = definitions.SECURITY_EVENTS["blocked"]
+    definitions.security_events.labels("blocked", severity).inc(count)
+    _log_security_event("blocked", severity, {"ip": client, "count": count})
+
+
 def track_live_text(text: str) -> bool:
     """Scan a live message and record its attacks; return whether one is refused where attacks are blocked.
 

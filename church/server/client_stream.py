@@ -36,9 +36,13 @@ _CLOCK_TICK = 0.02  # seconds; that field is as coarse as the kernel's ticks, up
 class ClientStream:
     """The bytes of one connection, in the form in which gunicorn's parser takes them (its ``Unreader``)."""
 
-    def __init__(self, sock: Any, place: Place) -> None:
+    def __init__(self, sock: Any, place: Place, peer: str = "") -> None:
         self.sock = sock
         self.place = place
+        self.peer = peer
+        """The address of the other end: a client's, or that of a proxy."""
+        self.request: Any = None
+        """The request that is being answered, with its header fields."""
         self.held = bytearray()
         """What has arrived and nobody has taken."""
         self.started = 0.0

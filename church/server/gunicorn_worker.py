@@ -8,13 +8,12 @@ import itertools
 import os
 import signal
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from ssl import SSLError
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 
@@ -36,7 +35,9 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.ggevent import GeventWorker
 
+from church.lib.threads import start_beside
 from church.server import early_names
+from church.server.blocked_clients import BlockedClients, Tally
 from church.server.client_stream import ClientStream
 from church.server.known_heads import KnownRequest
 from church.server.open_connections import OpenConnections, Place
@@ -47,7 +48,6 @@ from church.server.whole_answers import WholeAnswer, settle_bodies
 WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
 _FULL = 0.9  # share of worker_connections from which on waiting connections make room; gunicorn then stops to accept
 _ACCEPTED_AT_ONCE = 32  # connections that begin, and those that are refused or wait, before others get their turn
-_REPORT_SECONDS = 1.0
 _ENDED = (ConnectionError, TimeoutError, NoMoreData, SSLError)
 _REFUSALS = (
     (errors.LimitRequestLine, 414),
@@ -110,6 +110,8 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     alive: bool
     _start_stopping: Callable[[], None] = staticmethod(lambda: None)  # until the site is loaded
     _find_reply: Callable[[Any, Any], Any] = staticmethod(lambda *_: None)  # until the site is loaded
+    _refuses_peer: Callable[[str], bool] = staticmethod(lambda _peer: False)  # until the site is loaded
+    _refuses: Callable[[Any, str], bool] = staticmethod(lambda *_: False)  # until the site is loaded
 
     def patch(self) -> None:
         """Let gevent patch Python in this process alone, and what the master has imported by name."""
@@ -128,7 +130,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         gc.disable()  # loading makes no garbage worth an eighth of its time
         from church import config, live, telemetry  # noqa: PLC0415 - the master listens before it imports the site
         from church.server.kept_answers import Door  # noqa: PLC0415
-        from church.web import answer_cache, headers, maintenance, proxies  # noqa: PLC0415
+        from church.web import answer_cache, blocks, headers, maintenance, proxies  # noqa: PLC0415
 
         settings = config.load_settings()
         self._body_seconds = settings.body_timeout
@@ -137,11 +139,11 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._end_live = live.close_all
         self._start_stopping = maintenance.start_stopping
         self._refuse = telemetry.track_refused
-        self._track_turned_away = telemetry.track_connections_refused
         self._each_second = telemetry.report_withheld
         self._headers = headers.default_headers(settings)
         self._too_many = _fixed_answer(429, self._headers, **{"Retry-After": str(self.cfg.keepalive)})
-        self._turned_away: Counter[str] = Counter()
+        self._forbidden = _fixed_answer(403, {**self._headers, "Cache-Control": "no-store"})
+        self._turned_away = Tally(telemetry.track_connections_refused)
         self._admitted: dict[int, Place] = {}  # by the connection's descriptor, until it is served
         network_of = proxies.counting_by_network(settings.trusted_proxies)
         places = int(self.worker_connections * _FULL)
@@ -149,9 +151,17 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         super().load_wsgi()
         telemetry.expect_failures(self.wsgi)
         self._find_reply = Door(self.wsgi, settings).find
+        self._refuse_blocked(blocks.watch_of(self.wsgi), Tally(telemetry.track_blocked), live.close_blocked)
         self.wsgi = settle_bodies(answer_cache.collect_drafts(self.wsgi))
         gc.freeze()  # loaded modules stay: collecting them again would stop all requests for 50 ms
         gc.enable()
+
+    def _refuse_blocked(self, watch: Any, tally: Tally, close_live: Callable[..., list[str]]) -> None:
+        """Refuse clients of blocked networks from now on, and go on watching which ones are blocked."""
+        blocked = BlockedClients(watch, tally, close_live)
+        self._streams = blocked.streams
+        self._refuses_peer, self._refuses = blocked.refuses_peer, blocked.refuses
+        start_beside("blocks", watch.run)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop, on SIGTERM: open connections are served for a while, and learn from ``/ready`` that it is the end."""
@@ -181,24 +191,23 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def admit(self, client: Any, address: Any) -> Place | None:
         """Give a new connection its place. If there is none, it gets a fixed answer, which must not cost a greenlet."""
         peer = _peer(address)
+        if self._refuses_peer(peer):
+            self._turn_away(client, self._forbidden)
+            return None
         place = self._connections.enter(client, peer)
-        if place is not None:
-            self._admitted[client.fileno()] = place
-            return place
+        if place is None:
+            self._turn_away(client, self._too_many)
+            self._turned_away.add(peer)
+            return None
+        self._admitted[client.fileno()] = place
+        return place
+
+    def _turn_away(self, client: Any, answer: bytes) -> None:
+        """Close a new connection, with an answer if it is not encrypted."""
         if self.encryption is None:
             with suppress(OSError):
-                os.write(client.fileno(), self._too_many)  # a new connection takes it at once
+                os.write(client.fileno(), answer)  # a new connection takes it at once
         client.close()
-        if not self._turned_away:
-            gevent.spawn_later(_REPORT_SECONDS, self._report_turned_away)
-        self._turned_away[peer] += 1
-        return None
-
-    def _report_turned_away(self) -> None:
-        """Record one event for each address, however many connections it tried to open."""
-        turned_away, self._turned_away = self._turned_away, Counter()
-        for address, count in turned_away.items():
-            self._track_turned_away(address, count)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve one connection. ``listener`` is the address that it came to."""
@@ -208,7 +217,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             if place.pause:
                 gevent.sleep(place.pause)
             place.sock = self._open(client)
-            self._serve(listener, ClientStream(place.sock, place), addr)
+            self._serve(listener, ClientStream(place.sock, place, _peer(addr)), addr)
         except OSError as error:
             if not isinstance(error, _ENDED) and error.errno != errno.ENOTCONN:
                 self.log.exception("Socket error processing request.")
@@ -227,12 +236,13 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def _serve(self, listener: Any, stream: ClientStream, addr: Any) -> None:
         """Answer one request after another, until either side ends the connection."""
         request = None
+        self._streams.add(stream)
         try:
             for number in itertools.count(1):
-                request = None
+                request = stream.request = None
                 if not stream.await_head(self.cfg.limit_request_line, self.cfg.keepalive):
                     return
-                request = KnownRequest(self.cfg, stream, addr, number)
+                request = stream.request = KnownRequest(self.cfg, stream, addr, number)
                 if _asks_to_close(request):
                     request.force_close()
                 self.handle_request(listener, request, stream.sock, addr)
@@ -244,9 +254,13 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         except Exception as error:  # noqa: BLE001 - whatever it is, this connection gets an answer
             self.handle_error(request, stream.sock, addr, error)
             stream.linger()
+        finally:
+            self._streams.discard(stream)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request. Raises StopIteration to end the connection."""
+        if self._refuses(req, _peer(addr)):
+            self._forbid(req, sock)
         reply = self._find_reply(req, addr)
         if reply is not None:
             self._send(reply, req, sock)
@@ -261,6 +275,13 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             req.unreader.place.work()
         if not body.is_finished:
             raise StopIteration
+
+    def _forbid(self, req: Any, sock: Any) -> NoReturn:
+        """Answer the request of a blocked client, and end its connection."""
+        req.body.reader = RequestBody(req, self._body_seconds)  # knows whether the client is still sending
+        sock.settimeout(1)
+        sock.sendall(self._forbidden)
+        raise StopIteration
 
     def is_already_handled(self, respiter: Any) -> bool:
         """Send an answer that came whole; gunicorn asks this of each. Raises StopIteration to end the connection."""

@@ -47,6 +47,8 @@ ACTIONS = (
     "member.promoted",
     "member.reset_sent",
     "member.sessions_ended",
+    "network.blocked",
+    "network.unblocked",
     "notice.sent",
     "payment.assigned",
     "payment.dismissed",

@@ -26,6 +26,7 @@ SECURITY_EVENTS = {
     "invalid_token": "medium",
     "rate_limit_exceeded": "low",
     "connections_refused": "low",
+    "blocked": "low",
     "unexpected_error": "low",
     "request_blocked": "high",
     "duplicate_registration_attempt": "medium",

@@ -14,6 +14,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from church import jobs
+from church.database.named_locks import take_named_lock
 from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.extensions import db
 from church.lib.email_addresses import make_key
@@ -75,7 +76,9 @@ def queue_email(
     if template not in TEMPLATES:
         raise ValueError(f"no email template {template!r}; known are {', '.join(sorted(TEMPLATES))}")
     session.flush()
-    _lock_address(session, f"{template} {make_key(recipient)}")
+    take_named_lock(
+        session, f"{template} {make_key(recipient)}"
+    )  # one such email at a time, so that the count is right
     if _count_within_the_hour(session, template, recipient) >= MAX_PER_HOUR:
         return False
     mail = Mail(
@@ -121,12 +124,6 @@ def count_pending_emails() -> int:
 
 def _enqueue(session: Session, mail: Mail) -> None:
     jobs.enqueue(session, KIND, {"mail": mail.id}, unique_key=job_key(mail.id), max_attempts=ATTEMPTS)
-
-
-def _lock_address(session: Session, name: str) -> None:
-    """On PostgreSQL, where writers run in parallel, queue one such email at a time, so that the count is right."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def _count_within_the_hour(session: Session, template: str, recipient: str) -> int:

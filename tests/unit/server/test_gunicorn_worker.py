@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,8 @@ from gevent.server import StreamServer
 from gunicorn.http.body import LengthReader
 from gunicorn.workers.ggevent import GeventWorker
 
-from church.server import gunicorn_worker
+from church.server import blocked_clients, gunicorn_worker
+from church.server.blocked_clients import Tally
 from church.server.client_stream import ClientStream
 from church.server.gunicorn_worker import FairServer, FairWorker
 from church.server.open_connections import OpenConnections, Place
@@ -51,7 +51,8 @@ def fair() -> FairWorker:
     made.log = SimpleNamespace(debug=lambda *_: None)
     made.cfg = SimpleNamespace(keepalive=60, limit_request_line=100)
     made._admitted = {}
-    made._turned_away = Counter()
+    made._streams = set()
+    made._turned_away = Tally(lambda *_: None)
     made._too_many = b"too many"
     made._connections = OpenConnections(1000, 1, lambda address: address or None)
     return made
@@ -131,8 +132,8 @@ def test_connections_beyond_the_bound_are_answered_at_once_and_recorded_once(
     fair: FairWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded: list[tuple[str, int]] = []
-    monkeypatch.setattr(gunicorn_worker, "_REPORT_SECONDS", 0)
-    fair._track_turned_away = lambda *event: recorded.append(event)
+    monkeypatch.setattr(blocked_clients, "_REPORT_SECONDS", 0)
+    fair._turned_away = Tally(lambda *event: recorded.append(event))
     pairs = [gevent.socket.socketpair() for _ in range(4)]
     admitted = [fair.admit(ours, ("192.0.2.1", 1)) is not None for ours, _ in pairs]
     assert admitted == [True, False, False, False]
