@@ -79,5 +79,8 @@ class BlockedClients:
 
     def _client_of(self, request: Any, peer: str) -> str:
         """The client of a request; between two requests the peer."""
-        given = () if request is None else request.headers
-        return self._watch.find_client(peer, ",".join(value for name, value in given if name == "X-FORWARDED-FOR"))
+        proxies = self._watch.proxies
+        if request is None or not proxies.trusts(peer):
+            return peer
+        forwarded = ",".join(value for name, value in request.headers if name == "X-FORWARDED-FOR")
+        return proxies.find_client(peer, forwarded)

@@ -42,12 +42,15 @@ _EXTENSION = "blocks"
 
 
 class BlockWatch:
-    """The blocks that this process knows of. ``on_change`` is called when there are others."""
+    """The blocks that this process knows of. ``on_change`` is called when there are others.
+
+    ``proxies`` finds the clients behind trusted proxies.
+    """
 
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._settings: Settings = app.config["CHURCH"]
-        self._proxies = ProxyList(self._settings.trusted_proxies)
+        self.proxies = ProxyList(self._settings.trusted_proxies)
         self._copy = service.copy_file(self._settings)
         self._mark = HostMark(self._settings.instance / "blocked-networks.mark")
         self._pause = _ASK_OWN if is_sqlite(self._settings) else _ASK
@@ -59,11 +62,7 @@ class BlockWatch:
 
     def refuses(self, address: str) -> bool:
         """Whether requests of a client are refused. A proxy that is trusted by now is never refused."""
-        return self.table.covers(address, time.time()) and not self._proxies.trusts(address)
-
-    def find_client(self, peer: str, forwarded_for: str) -> str:
-        """The client's address, as ``church.web.proxies`` finds it for the app."""
-        return self._proxies.find_client(peer, forwarded_for) if self._proxies.trusts(peer) else peer
+        return self.table.covers(address, time.time()) and not self.proxies.trusts(address)
 
     def run(self) -> None:
         """Watch for ever: in a thread, or a greenlet, of its own."""

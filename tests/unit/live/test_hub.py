@@ -12,7 +12,7 @@ import gevent
 import pytest
 from flask import Flask
 
-from church.live import close_all, heartbeat, hub, message_handlers
+from church.live import close_all, close_blocked, heartbeat, hub, message_handlers
 from church.live.broadcast_receiver import PRESENCE, TYPING, BroadcastReceiver
 from church.live.hub import Hub, hub_of, init_app
 from church.live.session_watch import SessionWatch
@@ -152,6 +152,13 @@ def test_close_sends_1001_to_all_and_drops_clients_that_do_not_answer(one: Hub, 
     assert hangs.recv(1000) == b""
     assert active() == 0
     assert one.reserve("192.0.2.9") == "refused_full"
+
+
+def test_connections_of_refused_addresses_are_closed_and_others_stay(one: Hub, connect: Connect) -> None:
+    blocked, _other = connect("203.0.113.7"), connect("198.51.100.9")
+    assert close_blocked(lambda address: address == "203.0.113.7") == ["203.0.113.7"]
+    assert blocked.recv(1000).endswith(b"\x03\xf0blocked")  # 1008
+    assert {connection.address for connection in one.connections} == {"198.51.100.9"}
 
 
 def test_client_adopted_after_close_gets_1001(one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:

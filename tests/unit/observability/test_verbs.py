@@ -83,6 +83,13 @@ def test_refused_connections_are_all_counted_and_are_one_record() -> None:
     assert (record["event"], record["ip"], record["count"]) == ("security.connections_refused", "192.0.2.1", 37)
 
 
+def test_refusals_of_a_blocked_address_are_all_counted_and_are_one_record() -> None:
+    with grows(definitions.security_events.labels("blocked", "low"), by=37), captured_log() as sink:
+        telemetry.track_blocked("192.0.2.1", 37)
+    (record,) = sink.records
+    assert (record["event"], record["ip"], record["count"]) == ("security.blocked", "192.0.2.1", 37)
+
+
 @pytest.mark.parametrize("limit", ["login", "login_account"])
 def test_rate_limit_of_sign_ins_is_its_own_security_event(limit: str) -> None:
     with (
