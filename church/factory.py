@@ -10,7 +10,7 @@ from jinja2 import StrictUndefined
 
 from church import live as church_live
 from church import scrape_values
-from church.blueprints import admin, auth, brand, dora, live, markdown, status, stripe, video, vitals
+from church.blueprints import admin, auth, brand, dora, error_reports, live, markdown, status, stripe, video, vitals
 from church.config import Settings, load_settings
 from church.extensions import db, store, telemetry
 from church.services import brand as brand_service
@@ -44,7 +44,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     error_pages.init_app(app)
     headers.init_app(app)
-    machines = stripe.MACHINES | dora.MACHINES
+    machines = stripe.MACHINES | dora.MACHINES | error_reports.MACHINES
     maintenance.init_app(app, always_open=status.ALWAYS_OPEN | brand.ALWAYS_OPEN | machines | auth.WAY_IN)
     blocks.init_app(app)
     db.init_app(app)
@@ -57,7 +57,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     times.init_app(app)
     app.jinja_env.globals["brand"] = brand_service.init_app(app)
     church_live.init_app(app)
-    for blueprint in (status, brand, markdown, admin, auth, stripe, video, live, dora, vitals):
+    for blueprint in (status, brand, markdown, admin, auth, stripe, video, live, dora, vitals, error_reports):
         app.register_blueprint(blueprint.bp)
     route_access.init_app(app)
     rate_limits.init_app(app)  # behind it: refused tokens must not use up what a valid one may do

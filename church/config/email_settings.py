@@ -8,7 +8,7 @@ from church.config.value_types import setting
 
 
 class EmailSettings(BaseSettings):
-    """Which emails are sent about subscriptions and reports. Emails about accounts and payments are always sent."""
+    """Which emails are sent about subscriptions, errors and reports; those about accounts and payments always are."""
 
     email_welcome: bool = setting(
         "CHURCH_EMAIL_WELCOME", True, "`false` sends no email when a subscription or its trial begins."
@@ -35,6 +35,11 @@ class EmailSettings(BaseSettings):
         "CHURCH_EMAIL_COMPLIMENTARY",
         True,
         "`false` sends no emails about complimentary premium: given, ending in a week, ended.",
+    )
+    email_errors: bool = setting(
+        "CHURCH_EMAIL_ERRORS",
+        True,
+        "`false` sends admins no email about errors that are new or back; else at most one in 15 minutes.",
     )
     email_reports: bool = setting(
         "CHURCH_EMAIL_REPORTS",

@@ -18,6 +18,7 @@ from church.models.billing import (
 from church.models.blocks import BlockedNetwork
 from church.models.chat import ChatMessage, ChatReport, ChatRoom, ChatSanction
 from church.models.dora import DeliveredCommit, Deployment, Incident
+from church.models.error_groups import ErrorGroup
 from church.models.jobs import Job, Mail, Schedule
 from church.models.kept_sums import KeptSum
 from church.models.maintenance import Maintenance
@@ -47,6 +48,7 @@ __all__ = [
     "Customer",
     "DeliveredCommit",
     "Deployment",
+    "ErrorGroup",
     "Grant",
     "Incident",
     "Invoice",

@@ -36,6 +36,10 @@ CONTEXTS = {
     "pass_given": {"until": "30 November 2026"},
     "pass_ending": {"until": "30 November 2026"},
     "new_reports": {"count": 2, "rooms": "Open and Premium"},
+    "new_errors": {
+        "count": 3,
+        "errors": [{"error_type": "LookupError", "place": "church/services/pages/render.py:render", "is_back": True}],
+    },
 }
 PURPOSES = {
     "verify": Purpose.VERIFY,

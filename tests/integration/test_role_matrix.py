@@ -45,6 +45,7 @@ STAND_INS = {
 MACHINES = {
     "/api/telemetry/alerts",
     "/api/telemetry/deployment",
+    "/api/telemetry/errors",
     "/api/telemetry/incident",
     "/stripe/webhook",
 }
@@ -116,6 +117,7 @@ TABLE = """
 /admin/videos/new                  POST  401 403 403 422
 /api/telemetry/alerts              POST  422 422 422 422
 /api/telemetry/deployment          POST  422 422 422 422
+/api/telemetry/errors              POST  422 422 422 422
 /api/telemetry/incident            POST  422 422 422 422
 /api/telemetry/vitals              POST  204 204 204 204
 /auth/account                      GET   401 200 200 200

@@ -16,8 +16,7 @@ from church import jobs
 from church.config import current_settings
 from church.database import database_now
 from church.extensions import db
-from church.models import ChatMessage, ChatReport, ChatRoom, User
-from church.models.accounts import Role
+from church.models import ChatMessage, ChatReport, ChatRoom
 from church.services import email
 
 PAUSE = timedelta(minutes=15)
@@ -48,8 +47,7 @@ def email_admins(_payload: dict[str, Any]) -> None:
             return
         titles = list(dict.fromkeys(title for _, title in found))
         context: dict[str, Any] = {"count": len(found), "rooms": _list_rooms(titles)}
-        for admin in session.scalars(_ADMINS).all():
-            email.queue_email(session, "new_reports", recipient=admin.email or "", user=admin, **context)
+        email.queue_email_to_admins(session, "new_reports", **context)
     log.info("admins told of reports", extra={"event": "chat.reports_emailed", "count": len(found)})
 
 
@@ -59,17 +57,6 @@ _NEW = (
     .join(ChatRoom, ChatRoom.id == ChatMessage.room_id)
     .where(ChatReport.emailed_at.is_(None), ChatReport.settled_at.is_(None))
     .order_by(ChatReport.id)
-)
-_ADMINS = (
-    select(User)
-    .where(
-        User.role == Role.ADMIN.value,
-        User.verified_at.is_not(None),
-        User.disabled_at.is_(None),
-        User.deleted_at.is_(None),
-        User.email.is_not(None),
-    )
-    .order_by(User.id)
 )
 
 

@@ -6,6 +6,7 @@ from church.services.email.errors import MailDeferredError
 from church.services.email.outbox_folder import outbox_path
 from church.services.email.queue import count_pending_emails, list_recent_emails, queue_email, retry_email
 from church.services.email.smtp import can_send_to, probe_server
+from church.services.email.to_admins import queue_email_to_admins
 
 __all__ = [
     "MailDeferredError",
@@ -17,5 +18,6 @@ __all__ = [
     "outbox_path",
     "probe_server",
     "queue_email",
+    "queue_email_to_admins",
     "retry_email",
 ]

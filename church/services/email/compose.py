@@ -32,7 +32,7 @@ MEMBERSHIP = frozenset(
     {"welcome", "trial_ending", "renewal_ahead", "payment_failed", "invoice_open", "membership_cancelled"}
     | {"membership_ended", "pass_given", "pass_ending", "pass_ended"}
 )
-ADMINS = frozenset({"new_reports"})
+ADMINS = frozenset({"new_reports", "new_errors"})
 TEMPLATES = LINKED | NOTICES | MEMBERSHIP | ADMINS
 
 _LONGEST_LINE = 900  # bytes; RFC 5322 ends a line at 998

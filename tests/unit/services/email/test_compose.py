@@ -25,6 +25,10 @@ from church.services.email.errors import MailRefusedError
 from church.services.email_links import link_address
 from tests.support.helpers import with_settings
 
+ERRORS = [
+    {"error_type": "LookupError", "place": "church/services/pages/render.py:render", "is_back": False},
+    {"error_type": "TimeoutError", "place": "", "is_back": True},
+]
 CONTEXTS = {
     "payment_failed": {"plan": "Patron", "amount": "$12.00", "until": "30 November 2026"},
     "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00"},
@@ -36,6 +40,7 @@ CONTEXTS = {
     "pass_given": {"until": "30 November 2026"},
     "pass_ending": {"until": "30 November 2026"},
     "new_reports": {"count": 2, "rooms": "Open and Premium"},
+    "new_errors": {"count": 2, "errors": ERRORS},
 }
 PURPOSES = {
     "verify": Purpose.VERIFY,
@@ -114,7 +119,7 @@ def test_email_parts_have_the_same_links(template: str) -> None:
     wanted = [line for line in text.splitlines() if line.startswith("https://church.example/")]
     assert wanted or template == "account_deleted"
     for address in wanted:
-        assert urlsplit(address).path.startswith(("/auth/", "/stripe/pricing", "/admin/live"))
+        assert urlsplit(address).path.startswith(("/auth/", "/stripe/pricing", "/admin/live", "/admin/errors"))
         assert f'href="{address}"' in page
     assert all(len(line) <= 72 or line in wanted for line in text.splitlines())
     assert str(message["Subject"]) in page
@@ -287,6 +292,15 @@ def test_email_html_loads_nothing_and_supports_both_themes(template: str) -> Non
             "2 reports of chat messages at BambiSleep Church in O",
         ),
         ("new_reports", {"count": 1, "rooms": ""}, "A chat message was reported", "A member reported a chat message"),
+        ("new_errors", {}, "2 errors are new or back", "These errors occurred at BambiSleep Church"),
+        ("new_errors", {"count": 1}, "A new error: LookupError", "This error occurred at BambiSleep Church"),
+        ("new_errors", {"count": 9, "errors": ERRORS[1:]}, "9 errors are new or back", "And 8 more."),
+        (
+            "new_errors",
+            {"count": 1, "errors": ERRORS[1:]},
+            "An error is back: TimeoutError",
+            "in an unknown place (back after it was resolved)",
+        ),
     ],
 )
 def test_email_says_what_happened_in_both_parts(
