@@ -16,8 +16,8 @@ from typing import NoReturn
 from dotenv import dotenv_values
 
 from church.config import Settings
-from church.lib.embedded_server import server_command
 from church.lib.files import make_private
+from church.lib.local_servers import server_command
 from church.server.direct_logs import describe_logs
 from church.server.supervisor import STORE, WEB, Child, Plan
 from church.server.work import WITH_WORK

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from church.config import load_settings
-from church.lib import embedded_server
+from church.lib import local_servers
 from church.lib.files import make_private
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def socket_path(settings: Settings) -> Path:
-    """Path of the store's socket. Raises PermissionError; see ``embedded_server.socket_path``."""
-    return embedded_server.socket_path(settings.instance)
+    """Path of the store's socket. Raises PermissionError; see ``local_servers.socket_path``."""
+    return local_servers.socket_path(settings.instance)
 
 
 def embedded_command(settings: Settings) -> list[str]:
     """Command line of the embedded server of these settings."""
-    return embedded_server.server_command(settings.instance, settings.log_dir)
+    return local_servers.server_command(settings.instance, settings.log_dir)
 
 
 def main() -> None:

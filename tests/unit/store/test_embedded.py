@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from church.lib import embedded_server
+from church.lib import local_servers
 from church.store.embedded import embedded_command, socket_path
 
 
@@ -21,7 +21,7 @@ def of(folder):
 def runtime(tmp_path, monkeypatch):
     """A replacement for /tmp that tests can tamper with."""
     folder = tmp_path / "run"
-    monkeypatch.setattr(embedded_server, "Path", lambda path: folder)
+    monkeypatch.setattr(local_servers, "Path", lambda path: folder)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The embedded store's server: where its socket is, and how it is started.
+"""Servers of one instance on this host: where their sockets are, and how the embedded store is started.
 
 It knows folders only, so that the supervisor's command line is made without loading a Redis client.
 """
@@ -15,15 +15,29 @@ _MAX_PATH = 103  # bytes of sun_path on macOS without its NUL; Linux has four mo
 
 
 def socket_path(instance: Path) -> Path:
-    """Path of the store's socket: in the instance folder, or under /tmp if that path is too long for a socket.
+    """Path of the store's socket. Raises PermissionError; see ``_short_path``."""
+    return _short_path(instance / "store.sock")
+
+
+def observatory_folder(instance: Path) -> Path:
+    """Folder of the telemetry store, with its data."""
+    return instance / "observatory"
+
+
+def observatory_socket(instance: Path) -> Path:
+    """Path of the socket that answers the telemetry store's queries. Raises PermissionError; see ``_short_path``."""
+    return _short_path(observatory_folder(instance) / "observe.sock")
+
+
+def _short_path(preferred: Path) -> Path:
+    """Return ``preferred`` if it is short enough for a socket, else a path under /tmp.
 
     All processes of an instance must find the same path, so it depends only on the folder and the user. Raises
     PermissionError if the folder under /tmp belongs to another user.
     """
-    preferred = instance / "store.sock"
     if len(os.fsencode(preferred)) <= _MAX_PATH:
         return preferred
-    name = hashlib.sha256(os.fsencode(instance)).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(preferred.parent)).hexdigest()[:16]
     return _private_folder(Path(f"/tmp/church-{os.getuid()}")) / f"{name}.sock"  # noqa: S108 (checked to be ours)
 
 
@@ -31,7 +45,7 @@ def _private_folder(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise PermissionError(f"{folder}, for the store's socket, must be a private folder of this user (mode 0700)")
+        raise PermissionError(f"{folder}, for the site's sockets, must be a private folder of this user (mode 0700)")
     return folder
 
 
