@@ -1,0 +1,69 @@
+"""What the engines' SQL says in different words, and conditions with their values.
+
+All statements of the queries are plain SQL besides; values are always parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Condition(NamedTuple):
+    """An SQL expression, and the values of its parameters."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+ALWAYS = Condition("TRUE")
+
+
+def both(*conditions: Condition) -> Condition:
+    """Return what holds if all conditions hold."""
+    if not conditions:
+        return ALWAYS
+    return Condition(
+        " AND ".join(f"({condition.sql})" for condition in conditions),
+        tuple(value for condition in conditions for value in condition.values),
+    )
+
+
+def equals(column: str, value: Any) -> Condition:
+    """Return what holds where ``column`` has ``value``."""
+    return Condition(f"{column} = ?", (value,))
+
+
+def equal_if_given(args: dict[str, Any], names: Sequence[str]) -> list[Condition]:
+    """Return a condition for each column of ``names`` that ``args`` has a value for."""
+    return [equals(name, args[name]) for name in names if args.get(name) is not None]
+
+
+def contains_any(columns: Sequence[str], text: str) -> Condition:
+    """Return what holds where one of ``columns`` contains ``text``, in either case."""
+    wanted = text.lower()
+    return Condition(" OR ".join(f"contains(lower({column}), ?)" for column in columns), (wanted,) * len(columns))
+
+
+def bucket(begin: int, width: int) -> str:
+    """Return the begin of the time slice of ``width`` microseconds that a row is in; both are numbers of ours."""
+    return f"(ts - {int(begin)}) // {int(width)} * {int(width)} + {int(begin)}"
+
+
+def quantiles(column: str, rows: int) -> str:
+    """Return p50, p95 and p99 of ``column`` as three columns: exact, but for so many rows that memory would not do."""
+    function = "quantile_cont" if rows <= _MOST_EXACT else "approx_quantile"
+    return ", ".join(f"{function}({column}, {share / 100}) AS p{share}" for share in (50, 95, 99))
+
+
+_MOST_EXACT = 3_000_000
+
+
+def latest(column: str) -> str:
+    """Return the value that ``column`` has in the newest row of a group."""
+    return f"arg_max({column}, ts)"
+
+
+def distinct_values(column: str) -> str:
+    """Return the values of ``column`` in a group as a list."""
+    return f"list(DISTINCT {column}) FILTER (WHERE {column} IS NOT NULL)"
