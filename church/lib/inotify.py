@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Of <sys/inotify.h>.
+_MODIFY = 0x02
 _ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x04, 0x08, 0x40, 0x80
 _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x100, 0x200, 0x400, 0x800
 _UNMOUNT, _OVERFLOW, _IGNORED, _IS_FOLDER = 0x2000, 0x4000, 0x8000, 0x4000_0000
@@ -48,9 +49,17 @@ class Inotify:
             raise _last_error("inotify")
         self._handle: int = handle
 
-    def watch(self, folder: str) -> int:
-        """Watch ``folder`` and return the number of its watch; the same folder has the same. Raises OSError."""
-        number: int = self._library.inotify_add_watch(self._handle, os.fsencode(folder), _WANTED)
+    def fileno(self) -> int:
+        """The handle, to wait for changes beside other things."""
+        return self._handle
+
+    def watch(self, folder: str, writes: bool = False) -> int:
+        """Watch ``folder`` and return the number of its watch; the same folder has the same. Raises OSError.
+
+        ``writes``: each write to a file of it is a change, too, not only the closing of a file that was written to.
+        """
+        wanted = _WANTED | _MODIFY if writes else _WANTED
+        number: int = self._library.inotify_add_watch(self._handle, os.fsencode(folder), wanted)
         if number < 0:
             raise _last_error(folder)
         return number

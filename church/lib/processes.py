@@ -1,15 +1,21 @@
-"""Processes: their titles, how they end with their parent, how their end is described, and the memory they hold."""
+"""Processes: their titles and signals, how they end with their parent, how their end is described, their memory."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import os
+import select
 import signal
+import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
 _M_ARENA_MAX = -8  # mallopt(3), of the GNU C library
@@ -53,6 +59,36 @@ def describe_exit(code: int) -> str:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
+
+
+@contextmanager
+def receive_signals(numbers: Iterable[signal.Signals]) -> Iterator[socket.socket]:
+    """A socket that receives the number of each of these signals, so that one wait serves signals and timeouts.
+
+    Only in the main thread.
+    """
+
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """Do nothing: the signal's number is in the socket."""
+
+    inbox, outbox = socket.socketpair()
+    with inbox, outbox:
+        inbox.setblocking(False)
+        outbox.setblocking(False)
+        before = signal.set_wakeup_fd(outbox.fileno(), warn_on_full_buffer=False)
+        handlers = {number: signal.signal(number, ignore) for number in numbers}
+        try:
+            yield inbox
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(before)
+
+
+def wait_for_signals(inbox: socket.socket, seconds: float | None) -> bytes:
+    """The numbers of the signals that arrived in ``receive_signals``; waits for ``seconds`` at most."""
+    ready, _, _ = select.select([inbox], [], [], seconds)
+    return inbox.recv(512) if ready else b""
 
 
 def use_one_arena() -> None:

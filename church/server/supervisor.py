@@ -11,24 +11,19 @@ import fcntl
 import json
 import logging
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from church.lib.processes import describe_exit, die_with_parent
+from church.lib.processes import describe_exit, die_with_parent, receive_signals, wait_for_signals
 from church.server.direct_logs import LogPlan, install_logs
 from church.server.end_of_start import EndOfStart
 from church.server.restarts import RestartTimes
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 log = logging.getLogger("church.supervisor")
 
@@ -194,7 +189,7 @@ class Supervisor:
         """Run until everything has stopped; returns the exit code."""
         if self._address_taken():
             return 1
-        with _wakeups() as inbox:
+        with receive_signals(_SIGNALS) as inbox:
             while True:
                 self._reap()
                 if not self._stopping:
@@ -203,7 +198,7 @@ class Supervisor:
                         self._end_of_start = None
                 elif not self._stop_step():
                     return self._status
-                for number in _wait(inbox, self._patience()):
+                for number in wait_for_signals(inbox, self._patience()):
                     self._handle(signal.Signals(number))
 
     @property
@@ -282,33 +277,6 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def _wakeups() -> Iterator[socket.socket]:
-    """A socket that receives the number of each signal, so that one wait serves signals and timeouts."""
-
-    def ignore(number: int, frame: FrameType | None) -> None:
-        """Do nothing: the signal's number is in the wake-up socket."""
-
-    inbox, outbox = socket.socketpair()
-    with inbox, outbox:
-        inbox.setblocking(False)
-        outbox.setblocking(False)
-        before = signal.set_wakeup_fd(outbox.fileno(), warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, ignore) for number in _SIGNALS}
-        try:
-            yield inbox
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(before)
-
-
-def _wait(inbox: socket.socket, seconds: float | None) -> bytes:
-    """The signals that arrived; waits for ``seconds`` at most."""
-    ready, _, _ = select.select([inbox], [], [], seconds)
-    return inbox.recv(512) if ready else b""
 
 
 def main() -> None:

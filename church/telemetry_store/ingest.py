@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from church.lib.processes import give_back_free_memory
 from church.telemetry_store.follow import Batch, Follower
 from church.telemetry_store.normalise import BadLineError, normalise
 from church.telemetry_store.retention import find_expired, find_mergeable
@@ -135,6 +136,7 @@ class Ingest:
             self._make_room()
             self._store.seal(self._engine)
             self._merge()
+            give_back_free_memory()
         except Exception as error:  # noqa: BLE001 - the child, the disk: it is tried again, and the site goes on
             self._note_failure(error)
             return False

@@ -32,6 +32,7 @@ MOST_ROWS = 50_000
 MOST_BYTES = 20 * 1024 * 1024
 MOST_SECONDS = 600
 """Rows, bytes in memory, and age in seconds at which a segment is written."""
+_SEQ_OF_A_START = 1_000_000
 KEPT_FILES = 60
 """Seconds that the file of a segment stays after the manifest names it no longer: queries may be reading it."""
 
@@ -76,10 +77,10 @@ class Store:
         """How far each log file was read, which is as far as the rows in memory go."""
         self.lost = dict(self.manifest.lost)
         self._recent = {name: Recent() for name in TABLES}
-        self._next_seq = self.manifest.next_seq
         self._oldest: float | None = None  # when the oldest row came that is in no segment
         self._leaving: list[tuple[float, Path]] = []
         self._clean()
+        self._next_seq = self._reserve_numbers()
         self._journal = SampleJournal(folder)
         self._take_back_samples()
 
@@ -282,6 +283,16 @@ class Store:
         now = self.manifest
         segments = {table: list(segments) for table, segments in now.segments.items()}
         return Manifest(now.next_seq, now.samples_seq, dict(now.files), segments, dict(now.lost))
+
+    def _reserve_numbers(self) -> int:
+        """The first number of this start. The rows of an earlier one that no segment holds had others.
+
+        So what a child of a killed process still writes has another name than what this one writes.
+        """
+        with suppress(OSError):
+            self.manifest.next_seq += _SEQ_OF_A_START
+            self.manifest.save(self.folder)
+        return self.manifest.next_seq
 
     def _clean(self) -> None:
         """Remove what a crash has left, and set aside the segments that are not whole."""
