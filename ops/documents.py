@@ -57,6 +57,7 @@ SETTING_GROUPS = {
         "CHURCH_WEB_VITALS",
         "LOG_LEVEL",
         "CHURCH_LOG_*",
+        "CHURCH_OBSERVATORY*",
     ),
     "Rate limits": ("CHURCH_LIMIT_*",),
 }

@@ -143,6 +143,17 @@ def work(info: ScriptInfo) -> None:
 
 
 @church.command(with_appcontext=False)
+def observe() -> None:
+    """Keep logs, traces, errors and metrics for the admin area, until a signal stops the process.
+
+    `flask church run` runs it, too. Without it the site works, but these pages are empty.
+    """
+    from church.server.observe import become_observer
+
+    become_observer()
+
+
+@church.command(with_appcontext=False)
 @click.option("--retry", type=int, metavar="ID", help="Queue this dead job again.")
 @pass_script_info
 def jobs(info: ScriptInfo, retry: int | None) -> None:

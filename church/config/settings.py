@@ -21,6 +21,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from church.config.brand_settings import BrandSettings
 from church.config.email_settings import EmailSettings
 from church.config.media_settings import DeliverySettings, LiveSettings, MediaSettings
+from church.config.observatory_settings import ObservatorySettings
 from church.config.value_types import Bind, Mailbox, Origin, PostgresAddress, Rate, RedisAddress, SmtpAddress, setting
 from church.lib.secrets import find_weakness, load_instance_secret
 
@@ -31,7 +32,7 @@ class ConfigError(Exception):
     """The site can't start with these settings. The message has a line for each wrong one."""
 
 
-class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, EmailSettings):
+class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, EmailSettings, ObservatorySettings):
     """The configuration of the site, read once at start and then immutable."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)

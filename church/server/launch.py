@@ -19,7 +19,7 @@ from church.config import Settings
 from church.lib.files import make_private
 from church.lib.local_servers import server_command
 from church.server.direct_logs import describe_logs
-from church.server.supervisor import STORE, WEB, Child, Plan
+from church.server.supervisor import OBSERVE, STORE, WEB, Child, Plan
 from church.server.work import WITH_WORK
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -59,6 +59,8 @@ def list_children(settings: Settings) -> list[Child]:
     children = [Child(WEB, [python, *gunicorn])]
     if settings.till:
         children.append(Child("till", [python, "-m", "church.till"], after=_HEAD_START))
+    if settings.observatory:
+        children.append(Child(OBSERVE, [python, "-m", "church.server.observe"], after=2 * _HEAD_START))
     if settings.redis_url is None:
         # It stores nothing on disk; killed, it cannot remove the socket of its successor.
         children.insert(0, Child(STORE, server_command(settings.instance, settings.log_dir), orphaned=signal.SIGKILL))

@@ -31,6 +31,7 @@ GRACE = 40.0  # seconds from the first signal to the kill; gunicorn gives its re
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 WEB = "web"
 STORE = "store"
+OBSERVE = "observe"
 
 
 class Child(NamedTuple):

@@ -161,17 +161,21 @@ def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monk
 
 
 def test_children_without_redis_and_stripe_are_store_web_and_till(tmp_path):
-    assert [child.name for child in list_children(site_settings(tmp_path))] == ["store", "web", "till"]
+    assert [child.name for child in list_children(site_settings(tmp_path))] == ["store", "web", "till", "observe"]
 
 
 def test_children_with_a_stripe_key_or_another_stripe_start_no_till(tmp_path):
     for another in ({"STRIPE_SECRET_KEY": "sk_test_1"}, {"STRIPE_API_BASE": "http://127.0.0.1:1"}):
-        assert [child.name for child in list_children(site_settings(tmp_path, **another))] == ["store", "web"]
+        assert [child.name for child in list_children(site_settings(tmp_path, **another))] == [
+            "store",
+            "web",
+            "observe",
+        ]
 
 
 def test_children_with_redis_start_no_store(tmp_path):
     settings = site_settings(tmp_path, REDIS_URL="redis://cache.example")
-    assert [child.name for child in list_children(settings)] == ["web", "till"]
+    assert [child.name for child in list_children(settings)] == ["web", "till", "observe"]
 
 
 def test_plan_is_the_same_after_it_was_passed_on(tmp_path):
