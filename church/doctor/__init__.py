@@ -20,6 +20,7 @@ from church.doctor.dependencies import check_database, check_jobs
 from church.doctor.email import check_email
 from church.doctor.findings import Finding, State
 from church.doctor.host import check_clock, check_content, check_disk, check_folders, check_metrics, check_scrapes
+from church.doctor.observatory import check_observatory
 from church.doctor.pages import check_pages
 from church.doctor.payments import check_payments
 from church.doctor.sums import check_sums
@@ -64,6 +65,7 @@ def run_checks(settings: Settings) -> list[CheckResult]:
         "videos": check_videos,
         "metrics": check_metrics,
         "scrapes": check_scrapes,
+        "observatory": check_observatory,
         "maintenance": _check_maintenance,
     }
     return [_bounded(name, check, settings) for name, check in checks.items()]

@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from church.lib.files import make_private
+from church.lib.local_servers import observatory_folder
 from church.lib.processes import receive_signals
+from church.lib.threads import start_beside
 from church.telemetry_store.engine import Engine
 from church.telemetry_store.follow import Follower
 from church.telemetry_store.ingest import Ingest, Limits
 from church.telemetry_store.log_watch import LogWatch
+from church.telemetry_store.metrics.sampler import Sampler
+from church.telemetry_store.metrics.scrape import Target
 from church.telemetry_store.store import Store
 
 log = logging.getLogger("church.observe")
 
-FOLDER = "observatory"
 LOCK = "observe.lock"
 _ENDS = (signal.SIGTERM, signal.SIGINT)
 _LONGEST_WAIT = 15.0  # seconds: rotated files settle, and files that were left are removed
@@ -46,7 +49,7 @@ class Plan(NamedTuple):
 
 def run(plan: Plan) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code: 1 if the store of this instance is already run."""
-    folder = Path(plan.instance) / FOLDER
+    folder = observatory_folder(Path(plan.instance))
     make_private(folder)
     with _only_one(folder) as is_first:
         if not is_first:
@@ -64,8 +67,10 @@ class _Observer:
         self._engine = Engine(folder)
         self._watch = LogWatch(Path(plan.log_dir))
         follower = Follower(Path(plan.log_dir), store.files, lambda: time.time() - plan.days * 86_400)
-        limits = Limits(plan.days, plan.bytes)
-        self._ingest = Ingest(store, follower, self._engine, socket.gethostname(), limits)
+        host = socket.gethostname()
+        self._ingest = Ingest(store, follower, self._engine, host, Limits(plan.days, plan.bytes))
+        self._sampler = Sampler(Target(plan.bind, plan.metrics_token), host, folder, store.take_samples)
+        self._ended = threading.Event()
         self._next_try = 0.0
 
     def run(self, inbox: socket.socket) -> None:
@@ -73,10 +78,12 @@ class _Observer:
         for number in _ENDS:
             signal.signal(number, lambda _number, _frame: self._stop())
         log.info("the telemetry store runs", extra={"event": "observe.start"})
+        start_beside("samples", self._sampler.run, self._ended)
         try:
             while not self._step_and_wait(inbox):
                 pass
         finally:
+            self._ended.set()
             self._engine.stop()
             self._watch.close()
         log.info("the telemetry store ends", extra={"event": "observe.end"})

@@ -155,7 +155,7 @@ def test_run_becomes_the_supervisor_of_what_it_has_prepared(run, monkeypatch, tm
     with open(int(command[3])) as file:
         plan = Plan.from_json(file.read())
     assert (program, command[1:3]) == (sys.executable, ["-m", "church.server.supervisor"])
-    assert [child.name for child in plan.children] == ["store", "web", "till"]
+    assert [child.name for child in plan.children] == ["store", "web", "till", "observe"]
     assert all(line in printed for line in plan.lines)
     link = next(word for word in plan.lines[-1].split() if "/auth/first-admin/" in word)
     assert link not in " ".join([*command, *environment.values()])
