@@ -9,21 +9,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Exposing(ThreadingHTTPServer):
-    """Serves ``text``; ``status`` and ``token`` tell how, ``requests`` holds the headers of all that came."""
+    """Serves ``text``. ``requests`` has the headers of all that came, and ``clients`` their addresses."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, host: str) -> None:
+        super().__init__((host, 0), _Handler)
         self.text = ""
         self.status = 200
         self.requests: list[dict[str, str]] = []
+        self.clients: list[str] = []
         self.answering = threading.Event()
         self.answering.set()
 
     @property
     def bind(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
+        host, port = self.server_address[:2]
+        return f"{host!s}:{port}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -31,6 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append(dict(self.headers))
+        self.server.clients.append(self.client_address[0])
         self.server.answering.wait(30)
         body = self.server.text.encode()
         self.send_response(self.server.status)
@@ -43,9 +46,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def exposing(text: str = "") -> Iterator[Exposing]:
+def exposing(text: str = "", host: str = "127.0.0.1") -> Iterator[Exposing]:
     """Run the stand-in."""
-    with Exposing() as server:
+    with Exposing(host) as server:
         server.text = text
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

@@ -27,9 +27,9 @@ class Target(NamedTuple):
 def fetch(target: Target, timeout: float = TIMEOUT) -> str:
     """The text of /metrics, in at most ``timeout`` seconds. Raises ScrapeError."""
     deadline = time.monotonic() + timeout
-    host, _, port = target.bind.rpartition(":")
-    connection = http.client.HTTPConnection(_ANY_ADDRESS.get(host, host.strip("[]")), int(port), timeout=timeout)
-    headers = {"Accept": "text/plain; version=0.0.4", "User-Agent": USER_AGENT}
+    connection = _connect(target, timeout)
+    # The site lets its own machine in without a token, by a name that no page elsewhere can take.
+    headers = {"Host": "localhost", "Accept": "text/plain; version=0.0.4", "User-Agent": USER_AGENT}
     if target.token is not None:
         headers["Authorization"] = f"Bearer {target.token}"
     try:
@@ -46,6 +46,14 @@ def fetch(target: Target, timeout: float = TIMEOUT) -> str:
         return body.decode()
     except UnicodeDecodeError:
         raise ScrapeError("sent something else than metrics") from None
+
+
+def _connect(target: Target, timeout: float) -> http.client.HTTPConnection:
+    """A connection from this machine's loopback address, whatever address the site listens on."""
+    host, _, port = target.bind.rpartition(":")
+    address = _ANY_ADDRESS.get(host, host.strip("[]"))
+    source = "::1" if ":" in address else "127.0.0.1"
+    return http.client.HTTPConnection(address, int(port), timeout=timeout, source_address=(source, 0))
 
 
 def _read(response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from church.telemetry_store.metrics.scrape import ScrapeError, Target, fetch
@@ -16,12 +18,28 @@ def test_fetch_sends_the_token_and_says_who_asks() -> None:
     first, second = site.requests
     assert first["Authorization"] == f"Bearer {'t' * 32}"
     assert "Authorization" not in second
-    assert first["User-Agent"] == "church-observe"
+    assert (first["User-Agent"], first["Host"]) == ("church-observe", "localhost")
 
 
 def test_fetch_reaches_a_site_that_listens_on_every_address() -> None:
     with exposing("up 1\n") as site:
         assert fetch(Target(site.bind.replace("127.0.0.1", "0.0.0.0"))) == "up 1\n"
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # of the documentation: nothing is sent
+        except OSError:
+            pytest.skip("this machine has no network")
+        return str(probe.getsockname()[0])
+
+
+def test_fetch_comes_from_loopback_to_any_address_of_this_machine() -> None:
+    with exposing("up 1\n", host=own_address()) as site:
+        assert fetch(Target(site.bind)) == "up 1\n"
+    assert site.clients == ["127.0.0.1"]
 
 
 def test_fetch_says_why_there_are_no_metrics() -> None:
