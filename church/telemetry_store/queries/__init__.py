@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from church.telemetry_store.queries import errors, ids, logs, profiles, requests, routes, traces
+from church.telemetry_store.queries import errors, ids, logs, metrics, profiles, requests, routes, traces
 from church.telemetry_store.queries.query import Plan, Query
 from church.telemetry_store.queries.reader import Reader
 from church.telemetry_store.task import Task
@@ -21,6 +21,7 @@ QUERIES: dict[str, Query] = {
     **routes.QUERIES,
     **errors.QUERIES,
     **profiles.QUERIES,
+    **metrics.QUERIES,
 }
 """Every query by its name."""
 

@@ -17,6 +17,7 @@ class Condition(NamedTuple):
 
 
 ALWAYS = Condition("TRUE")
+NEVER = Condition("FALSE")
 
 
 def both(*conditions: Condition) -> Condition:
@@ -67,3 +68,21 @@ def latest(column: str) -> str:
 def distinct_values(column: str) -> str:
     """Return the values of ``column`` in a group as a list."""
     return f"list(DISTINCT {column}) FILTER (WHERE {column} IS NOT NULL)"
+
+
+def either(*conditions: Condition) -> Condition:
+    """Return what holds if one of the conditions holds."""
+    return Condition(
+        " OR ".join(f"({condition.sql})" for condition in conditions),
+        tuple(value for condition in conditions for value in condition.values),
+    )
+
+
+def is_one_of(expression: str, values: Sequence[Any]) -> Condition:
+    """Return what holds where ``expression`` has one of ``values``."""
+    return Condition(f"{expression} IN ({', '.join('?' * len(values))})", tuple(values)) if values else NEVER
+
+
+def json_text(column: str, key: str) -> str:
+    """Return the text at ``key`` of the JSON in ``column``, NULL without one. The key is letters and underscores."""
+    return f"json_extract_string({column}, '$.{key}')"

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from church.telemetry_store.metrics.thinning import (
@@ -18,30 +17,22 @@ from church.telemetry_store.metrics.thinning import (
     thinned_name,
 )
 from church.telemetry_store.segments import SegmentInfo, segment_name, write_segment
-from church.telemetry_store.tables import TABLES
+from tests.support.samples import add, sample, sample_table
 
 NOW = 20_000 * DAY + DAY // 2
 MINUTE = 60_000_000
-COLUMNS = TABLES["samples"].columns
 
 
 @pytest.fixture
 def connection() -> Iterator[Any]:
-    with duckdb.connect(config={"threads": 1}) as opened:
-        opened.execute(f"CREATE TABLE rows ({', '.join(f'{column.name} {column.type}' for column in COLUMNS)})")
+    with sample_table() as opened:
         yield opened
 
 
-def sample(ts: int, name: str = "scrape_up", kind: str = "gauge", value: float = 1.0, **more: Any) -> dict[str, Any]:
-    row = {"ts": ts, "seq": ts // 1_000_000, "host": "a", "resolution": 15, "name": name, "kind": kind, "source": "P"}
-    return {**row, "labels": "{}", "value": value, "total": None, "buckets": None, "bounds": None, **more}
-
-
 def write(connection: Any, path: Path, rows: Iterable[dict[str, Any]]) -> Path:
-    connection.execute("DELETE FROM rows")
-    for row in rows:
-        connection.execute(f"INSERT INTO rows VALUES ({', '.join('?' * len(COLUMNS))})", [*row.values()])
-    write_segment(connection, "samples", "rows", path)
+    connection.execute("DELETE FROM recent_samples")
+    add(connection, rows)
+    write_segment(connection, "samples", "recent_samples", path)
     return path
 
 
