@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from church.telemetry_store.queries import errors, ids, logs, metrics, profiles, requests, routes, traces
+from church.telemetry_store.queries import errors, ids, logs, metrics, profiles, requests, routes, security, traces
 from church.telemetry_store.queries.query import Plan, Query
 from church.telemetry_store.queries.reader import Reader
 from church.telemetry_store.task import Task
@@ -22,6 +22,7 @@ QUERIES: dict[str, Query] = {
     **errors.QUERIES,
     **profiles.QUERIES,
     **metrics.QUERIES,
+    **security.QUERIES,
 }
 """Every query by its name."""
 

@@ -86,3 +86,8 @@ def is_one_of(expression: str, values: Sequence[Any]) -> Condition:
 def json_text(column: str, key: str) -> str:
     """Return the text at ``key`` of the JSON in ``column``, NULL without one. The key is letters and underscores."""
     return f"json_extract_string({column}, '$.{key}')"
+
+
+def json_number(column: str, name: str) -> str:
+    """Return the whole number that the JSON object in ``column`` has under ``name``; NULL if it has none."""
+    return f"TRY_CAST({json_text(column, name)} AS BIGINT)"
