@@ -16,7 +16,7 @@ from church.telemetry_store.follow import Batch, Follower
 from church.telemetry_store.normalise import BadLineError, normalise
 from church.telemetry_store.retention import find_expired, find_mergeable
 from church.telemetry_store.store import Engine, Store
-from church.telemetry_store.tables import TABLES
+from church.telemetry_store.tables import TABLES, Row
 
 log = logging.getLogger("church.observe")
 
@@ -46,6 +46,7 @@ class Ingest:
         host: str,
         limits: Limits,
         clock: Callable[[], float] = time.time,
+        note_errors: Callable[[list[Row]], None] = lambda _rows: None,
     ) -> None:
         self._store = store
         self._follower = follower
@@ -53,6 +54,7 @@ class Ingest:
         self._host = host
         self._limits = limits
         self._clock = clock
+        self._note_errors = note_errors
         self._retry_at: float | None = None  # set while segments cannot be written
         self._behind_since: float | None = None
         self._merge_at = 0.0
@@ -115,6 +117,8 @@ class Ingest:
                 log.exception("a line of the logs could not be taken", extra={"event": "observe.line_failed"})
         else:
             self._store.take(made.table, made.rows)
+            if made.table == "errors":
+                self._note_errors(made.rows)
 
     def _take_rest(self, line: bytes) -> None:
         """Take the record that another process has written behind one that was cut off."""

@@ -19,11 +19,12 @@ from church.lib.local_servers import observatory_folder
 from church.lib.processes import receive_signals
 from church.lib.threads import start_beside
 from church.telemetry_store.engine import Engine
+from church.telemetry_store.error_reports import ErrorReports
 from church.telemetry_store.follow import Follower
 from church.telemetry_store.ingest import Ingest, Limits
 from church.telemetry_store.log_watch import LogWatch
 from church.telemetry_store.metrics.sampler import Sampler
-from church.telemetry_store.metrics.scrape import Target
+from church.telemetry_store.site import Target
 from church.telemetry_store.store import Store
 
 log = logging.getLogger("church.observe")
@@ -67,9 +68,11 @@ class _Observer:
         self._engine = Engine(folder)
         self._watch = LogWatch(Path(plan.log_dir))
         follower = Follower(Path(plan.log_dir), store.files, lambda: time.time() - plan.days * 86_400)
-        host = socket.gethostname()
-        self._ingest = Ingest(store, follower, self._engine, host, Limits(plan.days, plan.bytes))
-        self._sampler = Sampler(Target(plan.bind, plan.metrics_token), host, folder, store.take_samples)
+        host, site = socket.gethostname(), Target(plan.bind, plan.metrics_token)
+        self._reports = ErrorReports(site)
+        limits = Limits(plan.days, plan.bytes)
+        self._ingest = Ingest(store, follower, self._engine, host, limits, note_errors=self._reports.note)
+        self._sampler = Sampler(site, host, folder, store.take_samples)
         self._ended = threading.Event()
         self._next_try = 0.0
 
@@ -79,11 +82,13 @@ class _Observer:
             signal.signal(number, lambda _number, _frame: self._stop())
         log.info("the telemetry store runs", extra={"event": "observe.start"})
         start_beside("samples", self._sampler.run, self._ended)
+        start_beside("errors", self._reports.run, self._ended)
         try:
             while not self._step_and_wait(inbox):
                 pass
         finally:
             self._ended.set()
+            self._reports.wake()
             self._engine.stop()
             self._watch.close()
         log.info("the telemetry store ends", extra={"event": "observe.end"})

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from church.telemetry_store.metrics import sampler
-from church.telemetry_store.metrics.scrape import Target
 from church.telemetry_store.metrics.thinning import thin, thinned_name
 from church.telemetry_store.segments import write_segment
+from church.telemetry_store.site import Target
 from church.telemetry_store.tables import Row
 from tests.support.programs import needing, program
 from tests.support.samples import add, ask, sample_table

@@ -16,7 +16,8 @@ from church.telemetry_store.metrics.catalogue import describe
 from church.telemetry_store.metrics.exposition import Reader
 from church.telemetry_store.metrics.increases import COUNTED, Increases, Sample
 from church.telemetry_store.metrics.own import COVERED, FAMILIES, UP
-from church.telemetry_store.metrics.scrape import ScrapeError, Target, fetch
+from church.telemetry_store.metrics.scrape import fetch
+from church.telemetry_store.site import SiteError, Target
 from church.telemetry_store.tables import Row
 
 log = logging.getLogger("church.telemetry_store")
@@ -53,7 +54,7 @@ class Sampler:
         samples, reason = [_own(UP, "gauge", 0.0)], None
         try:
             samples = self._read(moment)
-        except ScrapeError as error:
+        except SiteError as error:
             reason = str(error)
         except ValueError as error:
             reason = f"sent something else than metrics: {error}"

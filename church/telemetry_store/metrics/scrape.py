@@ -2,73 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import time
-from typing import NamedTuple
-
-USER_AGENT = "church-observe"
-TIMEOUT = 5.0
-_MOST_BYTES = 32 * 1024 * 1024
-_CHUNK = 256 * 1024
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - what the site listens on, and how to reach it
+from church.telemetry_store import site
+from church.telemetry_store.site import Target
 
 
-class ScrapeError(Exception):
-    """The site gave no metrics. The message goes on from "the site"."""
-
-
-class Target(NamedTuple):
-    """Where the site listens, such as 127.0.0.1:8000, and the bearer token that it asks for."""
-
-    bind: str
-    token: str | None = None
-
-
-def fetch(target: Target, timeout: float = TIMEOUT) -> str:
-    """The text of /metrics, in at most ``timeout`` seconds. Raises ScrapeError."""
-    deadline = time.monotonic() + timeout
-    connection = _connect(target, timeout)
-    # The site lets its own machine in without a token, by a name that no page elsewhere can take.
-    headers = {"Host": "localhost", "Accept": "text/plain; version=0.0.4", "User-Agent": USER_AGENT}
-    if target.token is not None:
-        headers["Authorization"] = f"Bearer {target.token}"
-    try:
-        connection.request("GET", "/metrics", headers=headers)
-        response = connection.getresponse()
-        body = _read(response, connection, deadline)
-    except (OSError, http.client.HTTPException) as error:
-        raise ScrapeError(f"gave no answer ({type(error).__name__})") from None
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise ScrapeError(f"answered {response.status}")
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise ScrapeError("sent something else than metrics") from None
-
-
-def _connect(target: Target, timeout: float) -> http.client.HTTPConnection:
-    """A connection from this machine's loopback address, whatever address the site listens on."""
-    host, _, port = target.bind.rpartition(":")
-    address = _ANY_ADDRESS.get(host, host.strip("[]"))
-    source = "::1" if ":" in address else "127.0.0.1"
-    return http.client.HTTPConnection(address, int(port), timeout=timeout, source_address=(source, 0))
-
-
-def _read(response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float) -> bytes:
-    parts: list[bytes] = []
-    length = 0
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-        part = response.read1(_CHUNK)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        length += len(part)
-        if length > _MOST_BYTES:
-            raise ScrapeError("sent too much")
+def fetch(target: Target, timeout: float = site.TIMEOUT) -> str:
+    """The text of /metrics, in at most ``timeout`` seconds. Raises SiteError."""
+    return site.get(target, "/metrics", "text/plain; version=0.0.4", timeout)

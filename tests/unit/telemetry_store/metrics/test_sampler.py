@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from church.telemetry_store.metrics.sampler import STATE, Sampler
-from church.telemetry_store.metrics.scrape import Target
+from church.telemetry_store.site import Target
 from church.telemetry_store.tables import TABLES
 from tests.support.exposing import Exposing, exposing
 

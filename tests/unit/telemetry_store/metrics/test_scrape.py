@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from church.telemetry_store.metrics.scrape import ScrapeError, Target, fetch
+from church.telemetry_store.metrics.scrape import fetch
+from church.telemetry_store.site import SiteError, Target
 from tests.support.exposing import exposing
 from tests.support.services_fixture import free_port
 
@@ -45,11 +46,11 @@ def test_fetch_comes_from_loopback_to_any_address_of_this_machine() -> None:
 def test_fetch_says_why_there_are_no_metrics() -> None:
     with exposing("<h1>No</h1>") as site:
         site.status = 403
-        with pytest.raises(ScrapeError, match="answered 403"):
+        with pytest.raises(SiteError, match="answered 403"):
             fetch(Target(site.bind))
         site.status, site.text = 200, "x" * 1000
         site.answering.clear()
-        with pytest.raises(ScrapeError, match="TimeoutError"):
+        with pytest.raises(SiteError, match="TimeoutError"):
             fetch(Target(site.bind), timeout=0.05)
-    with pytest.raises(ScrapeError, match="ConnectionRefusedError"):
+    with pytest.raises(SiteError, match="ConnectionRefusedError"):
         fetch(Target(f"127.0.0.1:{free_port()}"))
