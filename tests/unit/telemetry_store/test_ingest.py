@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from church.telemetry_store.follow import Follower
 from church.telemetry_store.ingest import RETRY, Ingest, Limits
 from church.telemetry_store.store import MOST_SECONDS, Store
+from church.telemetry_store.tables import TABLES, Row
 from tests.support.clock import Clock
 from tests.support.observatory import DAY, EngineHere, kept_messages, log_line
 
@@ -36,13 +37,14 @@ class Desk(NamedTuple):
         return sorted(int(message.split()[1]) for message in kept_messages(self.store))
 
 
-def make_desk(folder: Path, most_bytes: int = 1 << 30) -> Desk:
+def make_desk(folder: Path, most_bytes: int = 1 << 30, **options: Any) -> Desk:
     clock, engine = Clock(DAY), EngineHere()
     store = Store(folder / "observatory", clock)
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
     follower = Follower(logs, store.files, clock=clock)
-    return Desk(logs, store, engine, Ingest(store, follower, engine, "host-1", Limits(14, most_bytes), clock), clock)
+    ingest = Ingest(store, follower, engine, "host-1", Limits(14, most_bytes), clock, **options)
+    return Desk(logs, store, engine, ingest, clock)
 
 
 @pytest.fixture
@@ -174,3 +176,15 @@ def test_ingest_stopped_leaves_the_rest_to_the_next_start(
     again = make_desk(tmp_path)
     again.step()
     assert again.numbers() == list(range(20))
+
+
+def test_ingest_notes_errors_and_no_other_rows(tmp_path: Path) -> None:
+    noted: list[Row] = []
+    desk = make_desk(tmp_path, note_errors=noted.extend)
+    desk.write(log_line(1))
+    (desk.logs / "traces.log").write_bytes(
+        b'{"kind": "error", "timestamp": "2026-11-30T00:00:00.000Z", "fingerprint": "0123456789abcdef"}\n'
+    )
+    desk.step()
+    place = [column.name for column in TABLES["errors"].columns].index("fingerprint")
+    assert [row[place] for row in noted] == ["0123456789abcdef"]
