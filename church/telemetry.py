@@ -152,9 +152,10 @@ def start_logging(settings: Settings) -> records.Handler:
     if _handler is None:
         static = {"service": "church", "version": VERSION, "environment": settings.environment}
         count_dropped = definitions.telemetry_errors.labels("log").inc
-        _handler = records.build(settings.log_dir, static, _log_context, count_dropped, _error_context)
+        formatter = records.RecordFormatter(static, _log_context, _error_context, settings.log_scheme)
+        _handler = records.build(settings.log_dir, formatter, count_dropped)
         records.install(_handler, settings.log_level)
-        request_observer.prepare_access_records(static, settings.log_paths)
+        request_observer.prepare_access_records(static, settings.log_paths, settings.log_scheme)
     return _handler
 
 

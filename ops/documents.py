@@ -26,6 +26,7 @@ from church import create_app
 from church.cli import church as command_group
 from church.config import Settings, load_settings
 from church.extensions import telemetry
+from church.lib.log_fields import OTEL_NAMES, to_otel
 from church.models.billing import OPEN_STATUSES
 from church.observability.metrics import definitions, scrape_registry
 from church.observability.metrics.definitions import OTHER
@@ -163,6 +164,14 @@ def settings_example() -> str:
     return "\n".join(parts)
 
 
+def log_names_table() -> str:
+    """Return a table of the names of log records' fields, plain and OpenTelemetry's."""
+    rows = [(_code(plain), _code(otel)) for plain, otel in OTEL_NAMES.items()]
+    return _table(
+        ("plain", "OpenTelemetry"), [*rows, ("any other, such as `request_id`", _code(to_otel("request_id")))]
+    )
+
+
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
@@ -180,8 +189,10 @@ def _default(field: FieldInfo) -> str:
 
 def _form(field: FieldInfo) -> str:
     """Describe the values of a setting, by its annotation and limits."""
-    if get_origin(field.annotation) is Literal:
-        return " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    kinds = [field.annotation, *get_args(field.annotation)]  # an optional one has None beside it
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            return " or ".join(f"`{choice}`" for choice in get_args(kind))
     declared = f"{field.annotation} {field.metadata}"
     for validator, form in _FORMS.items():
         if validator in declared:
@@ -335,15 +346,18 @@ def _command(name: str, command: click.Command) -> str:
 
 def render_documents() -> dict[Path, str]:
     """Return the up-to-date text of each document with a generated part. Raises ValueError if a marker is missing."""
-    return {
-        ROOT / name: _replace_between((ROOT / name).read_text(), start, end, text)
-        for name, start, end, text in (
-            ("docs/settings.md", "<!-- settings -->", "<!-- /settings -->", settings_reference()),
-            (".env.example", "# <settings>", "# </settings>", settings_example()),
-            ("docs/commands.md", "<!-- commands -->", "<!-- /commands -->", commands_reference()),
-            ("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->", catalogue_tables()),
-        )
-    }
+    parts = (
+        ("docs/settings.md", "<!-- settings -->", "<!-- /settings -->", settings_reference()),
+        (".env.example", "# <settings>", "# </settings>", settings_example()),
+        ("docs/commands.md", "<!-- commands -->", "<!-- /commands -->", commands_reference()),
+        ("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->", catalogue_tables()),
+        ("TELEMETRY.md", "<!-- log names -->", "<!-- /log names -->", log_names_table()),
+    )
+    documents: dict[Path, str] = {}
+    for name, start, end, text in parts:
+        path = ROOT / name
+        documents[path] = _replace_between(documents.get(path) or path.read_text(), start, end, text)
+    return documents
 
 
 def _replace_between(document: str, start: str, end: str, text: str) -> str:

@@ -23,6 +23,8 @@ from church.config.email_settings import EmailSettings
 from church.config.media_settings import DeliverySettings, LiveSettings, MediaSettings
 from church.config.observatory_settings import ObservatorySettings
 from church.config.value_types import Bind, Mailbox, Origin, PostgresAddress, Rate, RedisAddress, SmtpAddress, setting
+from church.lib.log_fields import Scheme
+from church.lib.log_scheme import keep_scheme
 from church.lib.secrets import find_weakness, load_instance_secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -48,6 +50,12 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
     log_dir: Path = setting("CHURCH_LOG_DIR", Path("logs"), "Folder of `combined.log` and `error.log`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
         "LOG_LEVEL", "INFO", "Lowest level that is logged."
+    )
+    log_fields: Scheme | None = setting(
+        "CHURCH_LOG_FIELDS",
+        None,
+        "Names of the fields of log records: `plain`, or `otel` for OpenTelemetry's semantic conventions. Default: "
+        "`otel` for a new site, `plain` for one that had logs or a database before.",
     )
     log_paths: Literal["failures", "always", "never"] = setting(
         "CHURCH_LOG_PATHS",
@@ -273,6 +281,7 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
         "stripe_webhook_secret_previous",
         "stripe_api_base",
         "till_bind",
+        "log_fields",
         mode="before",
     )
     @classmethod
@@ -416,6 +425,11 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
     def video_dir(self) -> Path:
         """Folder of the videos."""
         return self.video_folder or self.instance / "videos"
+
+    @property
+    def log_scheme(self) -> Scheme:
+        """By which names this site logs; without a setting it is chosen at the first start, and kept."""
+        return self.log_fields or keep_scheme(self.instance, self.log_dir)
 
     @property
     def metrics_dir(self) -> Path:

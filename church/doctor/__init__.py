@@ -20,6 +20,7 @@ from church.doctor.dependencies import check_database, check_jobs
 from church.doctor.email import check_email
 from church.doctor.findings import Finding, State
 from church.doctor.host import check_clock, check_content, check_disk, check_folders, check_metrics, check_scrapes
+from church.doctor.logs import check_logs
 from church.doctor.observatory import check_observatory
 from church.doctor.pages import check_pages
 from church.doctor.payments import check_payments
@@ -63,6 +64,7 @@ def run_checks(settings: Settings) -> list[CheckResult]:
         "payments": check_payments,
         "sums": check_sums,
         "videos": check_videos,
+        "logs": check_logs,
         "metrics": check_metrics,
         "scrapes": check_scrapes,
         "observatory": check_observatory,

@@ -5,6 +5,10 @@ It loads nothing, so that the telemetry store can read both schemes.
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
+Scheme = Literal["plain", "otel"]
+SCHEMES: tuple[Scheme, ...] = ("plain", "otel")
 PREFIX = "church."
 """Stands before the name of each field that OpenTelemetry has none for."""
 
@@ -42,3 +46,13 @@ def to_otel(name: str) -> str:
 def to_plain(name: str) -> str:
     """The plain name of a field in either scheme."""
     return _PLAIN_NAMES.get(name) or name.removeprefix(PREFIX)
+
+
+def to_scheme(name: str, scheme: Scheme) -> str:
+    """The name of a field in ``scheme``."""
+    return to_otel(name) if scheme == "otel" else name
+
+
+def read_plainly(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of either scheme with plain names."""
+    return {to_plain(name): value for name, value in record.items()}

@@ -11,6 +11,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from church.lib.log_fields import Scheme, to_scheme
 from church.observability.logs import records
 
 if TYPE_CHECKING:
@@ -29,19 +30,19 @@ _FAILURE = 400
 class AccessRecords:
     """Writes the access records of a process; ``static`` are the fields that all its records have."""
 
-    def __init__(self, static: dict[str, str], paths: Paths = "failures") -> None:
+    def __init__(self, static: dict[str, str], paths: Paths = "failures", scheme: Scheme = "plain") -> None:
         self._paths = paths
-        self._begin = "{" + _key("timestamp") + '"'
-        self._head = f'", {_key("level")}"INFO", {_key("logger")}"church.access", {_key("message")}'
-        fixed = "".join(f"{_key(name)}{records.quote(value)}, " for name, value in static.items())
-        self._static = f', {_key("event")}"http.request", {fixed}{_key("request_id")}"'
-        self._trace_id, self._span_id = _key("trace_id"), _key("span_id")
-        self._user_ref = _key("user_ref")
-        self._bytes, self._ip = f", {_key('bytes')}", f', {_key("ip")}"'
-        self._path, self._agent, self._referrer = (
-            f", {_key(name)}" for name in ("path", "user_agent", "referrer_host")
-        )
-        self._theirs = f', {_key("client_request_id")}"'
+        self._scheme = scheme
+        key = self._key
+        self._begin = "{" + key("timestamp") + '"'
+        self._head = f'", {key("level")}"INFO", {key("logger")}"church.access", {key("message")}'
+        fixed = "".join(f"{key(name)}{records.quote(value)}, " for name, value in static.items())
+        self._static = f', {key("event")}"http.request", {fixed}{key("request_id")}"'
+        self._trace_id, self._span_id = key("trace_id"), key("span_id")
+        self._user_ref = key("user_ref")
+        self._bytes, self._ip = f", {key('bytes')}", f', {key("ip")}"'
+        self._path, self._agent, self._referrer = (f", {key(name)}" for name in ("path", "user_agent", "referrer_host"))
+        self._theirs = f', {key("client_request_id")}"'
         self._known: dict[Kind, tuple[str, str]] = {}
 
     def describe(self, observation: Observation, duration: float) -> dict[str, Any]:
@@ -94,10 +95,13 @@ class AccessRecords:
     def _learn(self, kind: Kind) -> tuple[str, str]:
         method, route, status = kind
         answer = (
-            f"{_key('method')}{records.quote(method)}, {_key('route')}{records.quote(route)}, "
-            f"{_key('status')}{status}, {_key('duration_ms')}"
+            f"{self._key('method')}{records.quote(method)}, {self._key('route')}{records.quote(route)}, "
+            f"{self._key('status')}{status}, {self._key('duration_ms')}"
         )
         return self._known.setdefault(kind, (records.quote(access_message(*kind)), answer))
+
+    def _key(self, name: str) -> str:
+        return f"{json.dumps(to_scheme(name, self._scheme))}: "
 
     def _shows_path(self, observation: Observation) -> bool:
         if self._paths != "failures":
@@ -107,10 +111,6 @@ class AccessRecords:
 
 
 _quote = lru_cache(maxsize=2048)(records.quote)
-
-
-def _key(name: str) -> str:
-    return f"{json.dumps(name)}: "
 
 
 def access_message(method: str, route: str, status: int) -> str:

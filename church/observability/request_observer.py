@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask, Response, has_request_context, request
 
+from church.lib.log_fields import Scheme
 from church.observability import raise_in_tests, record_budget
 from church.observability.access_records import AccessRecords, Paths
 from church.observability.logs import records
@@ -193,10 +194,10 @@ access = AccessRecords({})
 """Writes the access records of this process."""
 
 
-def prepare_access_records(static: dict[str, str], paths: Paths = "failures") -> None:
+def prepare_access_records(static: dict[str, str], paths: Paths = "failures", scheme: Scheme = "plain") -> None:
     """Write access records with these fields from now on, and with the paths that are asked for."""
     global access  # noqa: PLW0603 - one for the process, as logging is
-    access = AccessRecords(static, paths)
+    access = AccessRecords(static, paths, scheme)
 
 
 def current_observation() -> Observation | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from church.lib.log_fields import Scheme
 from church.observability.logs import records
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class LogPlan(NamedTuple):
     folder: str
     level: str
     static: dict[str, str]
+    scheme: Scheme
 
 
 def describe_logs(settings: Settings) -> LogPlan:
@@ -24,9 +26,10 @@ def describe_logs(settings: Settings) -> LogPlan:
     from church.lib.version import VERSION  # noqa: PLC0415 - the supervisor gets it with the plan
 
     static = {"service": "church", "version": VERSION, "environment": settings.environment}
-    return LogPlan(str(settings.log_dir), settings.log_level, static)
+    return LogPlan(str(settings.log_dir), settings.log_level, static, settings.log_scheme)
 
 
 def install_logs(plan: LogPlan) -> None:
     """Set up logging as planned."""
-    records.install(records.build(Path(plan.folder), plan.static, dict, lambda _count: None), plan.level)
+    formatter = records.RecordFormatter(plan.static, dict, scheme=plan.scheme)
+    records.install(records.build(Path(plan.folder), formatter, lambda _count: None), plan.level)

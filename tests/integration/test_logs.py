@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import load
+from tests.support.log_lines import parse_record
 from tests.support.programs import program
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import ROOT, Site, running, whole_lines
@@ -33,7 +34,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def access_records(folder: Path) -> Iterator[dict[str, object]]:
     for path in folder.glob("combined.log*"):
         for line in whole_lines(path):
-            record = json.loads(line)
+            record = parse_record(line)
             if record["event"] == "http.request":
                 yield record
 
@@ -129,12 +130,33 @@ def test_secrets_of_a_request_reach_no_log_and_no_metric(one: Site) -> None:
         f"/pages/?q=x&token={marker}",
         Authorization=f"Bearer {marker}",
         Cookie=f"church={marker}",
+        Referer=f"https://{marker}@other.example/{marker}?token={marker}",
         **{"Stripe-Signature": f"t=1,v1={marker}", "User-Agent": f"<script>alert(1)</script>?password={marker}"},
     )
+    for path in (
+        f"/auth/reset/{marker}",
+        f"/auth%2Fverify/{marker}",
+        f"/x/token/{marker}",
+        f"/x/{marker}@home.example",
+    ):
+        one.get(path)
+    wait_until(lambda: any(r.get("route") == "/auth/reset/<token>" for r in one.records()), "the last one is logged")
     wait_until(lambda: any(r["event"] == "security.threat_detected" for r in one.records()), "the finding is logged")
     everything = "".join(path.read_text() for path in one.logs.glob("*.log")) + one.console.read_text()
     assert marker not in everything
     assert marker not in one.get("/metrics")[1].decode()
+
+
+@pytest.mark.parametrize(("fields", "level"), [(None, "severity_text"), ("plain", "level")])
+def test_all_processes_of_a_site_write_the_same_names(site: Start, fields: str | None, level: str) -> None:
+    one = site(**({"CHURCH_LOG_FIELDS": fields} if fields else {}))
+    one.get("/pages/nowhere")
+    one.stop()
+    lines = whole_lines(one.logs / "combined.log")
+    assert {parse_record(line)["logger"] for line in lines} >= {"church.access", "gunicorn.error"}
+    assert all(level in json.loads(line) for line in lines)
+    (record,) = (record for record in one.records() if record["event"] == "http.request" and record["status"] == 404)
+    assert record["path"] == "/pages/nowhere"
 
 
 FLOODER, ATTACKER = "203.0.113.5", "198.51.100.7"

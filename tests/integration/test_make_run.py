@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.environment import SETTINGS_OF_THE_SHELL
+from tests.support.log_lines import parse_record
 from tests.support.services_fixture import free_port, wait_until
 from tests.support.site_fixture import whole_lines
 
@@ -199,7 +199,7 @@ def test_make_run_restarts_each_process_that_dies(site):
     begun = len(whole_lines(log))
 
     def noticed(*names):
-        records = [json.loads(line) for line in whole_lines(log)[begun:]]
+        records = [parse_record(line) for line in whole_lines(log)[begun:]]
         ended = {record["message"].split()[0] for record in records if record["event"] == "supervisor.end"}
         return ended == set(names)
 
@@ -261,7 +261,7 @@ def test_make_run_prints_the_addresses_again_below_the_log_lines_of_the_start(si
     assert lines[first - 1 : first + 1] == lines[again - 1 : again + 1]
     assert lines[first - 1].endswith(f": {site.address}")
     assert [line for line in lines[:first] if line.startswith("{")] == []
-    records = [json.loads(line) for line in lines[first:again] if line.startswith("{")]
+    records = [parse_record(line) for line in lines[first:again] if line.startswith("{")]
     assert {"store", "web", "work", "till"} <= {record["message"].split()[0] for record in records}
 
 

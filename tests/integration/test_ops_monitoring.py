@@ -14,6 +14,7 @@ import yaml
 
 from church import create_app
 from church.config import Settings
+from church.lib.log_fields import OTEL_NAMES, SCHEMES, Scheme, to_plain, to_scheme
 from church.observability.logs import records
 from tests.support.services_fixture import site_settings
 
@@ -112,21 +113,29 @@ def test_every_configured_address_is_a_service_that_listens(compose: Any) -> Non
             assert set(names) <= collector[part].keys(), part
 
 
-def test_collector_parses_the_sites_log_records(tmp_path: Path, compose: Any) -> None:
+def _names_in(operator: dict[str, Any]) -> set[str]:
+    """The fields of records that a step of the collector names."""
+    found = re.findall(r"attributes(?:\.(\w+)|\[\"([^\"]+)\"\])", yaml.safe_dump(operator, width=10_000))
+    return {plain or quoted for plain, quoted in found}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_collector_parses_the_sites_log_records(tmp_path: Path, compose: Any, scheme: Scheme) -> None:
     static = {"service": "church", "version": "1", "environment": "production"}
     ids = {"trace_id": "1" * 32, "span_id": "2" * 16}
-    formatter = records.RecordFormatter(static, lambda: ids)
+    formatter = records.RecordFormatter(static, lambda: ids, scheme=scheme)
     record = yaml.safe_load(formatter.format(logging.LogRecord("church", logging.WARNING, "", 1, "said", None, None)))
     receiver = load("otel/collector.yml")["receivers"]["filelog"]
-    operators = {one["type"]: one for one in receiver["operators"]}
-    fields = set(re.findall(r'attributes(?:\.|\[")(\w+)', yaml.safe_dump(receiver["operators"])))
-    assert fields <= record.keys()
-    assert {"trace_id", "span_id", "level", "message", "service"} <= fields
+    used = [one for one in receiver["operators"] if _names_in(one) <= record.keys()]
+    assert {name for one in receiver["operators"] for name in _names_in(one)} <= {*OTEL_NAMES, *OTEL_NAMES.values()}
+    operators = {one["type"]: one for one in used}
+    fields = {to_plain(name) for one in used for name in _names_in(one)}
+    assert fields == {"timestamp", "trace_id", "span_id", "level", "message", "service", "version", "environment"}
     layout = operators["json_parser"]["timestamp"]["layout"].replace(
         "2006-01-02T15:04:05.000Z07:00", "%Y-%m-%dT%H:%M:%S.%f%z"
     )
     assert datetime.strptime(str(record["timestamp"]), layout).utcoffset() is not None
-    assert operators["json_parser"]["severity"]["mapping"]["warn"] == record["level"]
+    assert operators["severity_parser"]["mapping"]["warn"] == record[to_scheme("level", scheme)]
     volumes = compose["services"]["collector"]["volumes"]
     assert f"logs:{Path(receiver['include'][0]).parent}:ro" in volumes
     assert compose["services"]["collector"]["user"] == f"{user_of_the_image()}:{user_of_the_image()}"

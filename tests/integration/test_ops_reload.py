@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ import pytest
 
 from ops.processes import list_children
 from tests.support.databases import bring_to_head
+from tests.support.log_lines import parse_record
 from tests.support.services_fixture import free_port, site_settings, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ class Gunicorn:
         return False
 
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.endswith("}")]
+        return [parse_record(line) for line in self.log.read_text().splitlines() if line.endswith("}")]
 
 
 @pytest.fixture(scope="module")

@@ -35,4 +35,5 @@ def bring_to_head(site: Settings) -> None:
 def copy_database(migrated: Path, site: Settings) -> None:
     """Give ``site`` a copy of the database ``migrated``."""
     make_private(site.instance)
+    _ = site.log_scheme  # as a migration does: a new site has OpenTelemetry's names
     shutil.copy(migrated, sqlite_path(site))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from church.observability.logs.outputs import Sink
 from church.observability.metrics import worker_files
 from church.observability.record_budget import RecordBudget, Share
 from church.web.route_access import EVERYONE, Policy, allow
+from tests.support.log_lines import parse_record
 
 STRONG = "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S"  # strong enough for production
 BY_PROXY = {"church.trusted": True}
@@ -66,7 +66,7 @@ class ListSink(Sink):
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.lines]
+        return [parse_record(line) for line in self.lines]
 
 
 @contextmanager

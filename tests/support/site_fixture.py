@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -22,6 +21,7 @@ from church.store import StoreClient, embedded_command
 from ops.processes import list_children
 from tests.support.databases import bring_to_head
 from tests.support.environment import forget_the_shell
+from tests.support.log_lines import parse_record
 from tests.support.services_fixture import free_port, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -145,7 +145,7 @@ class Site:
     def records(self, name: str = "combined.log") -> list[dict[str, Any]]:
         """Parsed records of a log file. A broken line fails."""
         path = self.logs / name
-        return [json.loads(line) for line in whole_lines(path)] if path.exists() else []
+        return [parse_record(line) for line in whole_lines(path)] if path.exists() else []
 
     def stop(self) -> None:
         """Stop all processes, by SIGTERM first, then by SIGKILL."""

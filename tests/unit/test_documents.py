@@ -79,6 +79,7 @@ def test_settings_page_shows_default_form_and_limits() -> None:
     rows = documents.settings_reference().splitlines()
     assert "| `WEB_CONCURRENCY` | whole number, 1 to 64 | `2` | How many gunicorn workers serve requests. |" in rows
     assert any(row.startswith("| `CHURCH_THREATS` | `observe` or `block` | `observe` |") for row in rows)
+    assert any(row.startswith("| `CHURCH_LOG_FIELDS` | `plain` or `otel` |  |") for row in rows)
     assert any(row.startswith("| `CHURCH_LIMIT_PAGE` | count/window | `600/minute` |") for row in rows)
     assert any(row.startswith("| `SECRET_KEY` | secret |  |") for row in rows)
 

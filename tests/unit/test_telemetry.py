@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from church.observability import request_observer
 from church.observability.metrics import definitions
 from church.telemetry import StateMetric
 from tests.support.helpers import add_view, captured_log, with_settings
+from tests.support.log_lines import parse_record
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -93,12 +93,12 @@ def test_process_takes_a_slot_counts_damaged_files_and_writes_logs(tmp_path: Pat
         check=True,
     )
     assert done.stdout == "0 work 1.0\n"
-    records = [json.loads(line) for line in (tmp_path / "logs" / "combined.log").read_text().splitlines()]
+    records = [parse_record(line) for line in (tmp_path / "logs" / "combined.log").read_text().splitlines()]
     messages = ["metric file damaged", "between", "broken", "after the end"]
     assert [record["message"] for record in records] == messages
     assert {record["service"] for record in records} == {"church"}
     assert [record["event"] for record in records[::2]] == ["telemetry.file_damaged", "test.broken"]
     assert records[0]["reason"].startswith("counter_slot0.db: ")
     errors = (tmp_path / "logs" / "error.log").read_text().splitlines()
-    assert [json.loads(line)["message"] for line in errors] == ["broken"]
-    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == messages
+    assert [parse_record(line)["message"] for line in errors] == ["broken"]
+    assert [parse_record(line)["message"] for line in done.stderr.splitlines()] == messages

@@ -45,6 +45,7 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     """
     from alembic import command  # noqa: PLC0415 - see above
 
+    _ = settings.log_scheme  # chosen before there is a database, by which a site with a past is known
     with locked_connection(settings) as connection:
         current = current_revision(connection)
         if current is None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from church.lib.log_fields import Scheme, to_otel
 from church.observability import fingerprints
 from church.observability.logs import terminal
 from church.observability.logs.outputs import ConsoleSink, Dropped, FileSink, Sink
@@ -44,15 +45,22 @@ def _second(whole: int) -> str:
 class RecordFormatter(JsonFormatter):
     """Formats a LogRecord as the site's JSON line: standard fields, the context of the request, then extra fields."""
 
-    def __init__(self, static: dict[str, str], context: Context, error_context: Context = dict) -> None:
+    def __init__(
+        self, static: dict[str, str], context: Context, error_context: Context = dict, scheme: Scheme = "plain"
+    ) -> None:
         super().__init__(json_ensure_ascii=True)
+        self._to_name = to_otel if scheme == "otel" else str
         self._static = static
         self._context = context
         self._error_context = error_context
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Redact every value; the library calls this last."""
-        return {k: v if k in self._static else redact(k, v) for k, v in log_data.items() if v is not None}
+        """Redact every value and rename its field; the library calls this last."""
+        return {
+            self._to_name(name): value if name in self._static else redact(name, value)
+            for name, value in log_data.items()
+            if value is not None
+        }
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """Add the fields of a log record, in the order of TELEMETRY.md."""
@@ -133,13 +141,11 @@ class Handler(logging.Handler):
             sink.flush()
 
 
-def build(
-    log_dir: Path, static: dict[str, str], context: Context, dropped: Dropped, error_context: Context = dict
-) -> Handler:
+def build(log_dir: Path, formatter: RecordFormatter, dropped: Dropped) -> Handler:
     """The handler of a process: combined.log and error.log in ``log_dir``, and the console."""
     everything = [FileSink(log_dir / "combined.log", dropped), ConsoleSink(terminal.line_formatter(), dropped)]
     errors = FileSink(log_dir / "error.log", dropped)
-    return Handler(RecordFormatter(static, context, error_context), everything, errors, dropped)
+    return Handler(formatter, everything, errors, dropped)
 
 
 def install(handler: Handler, level: str) -> None:

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from church.lib.log_fields import read_plainly
+
 _DIM, _RED, _GREEN, _YELLOW, _MAGENTA, _CYAN = "2", "31", "32", "33", "35", "36"
 _LEVELS = {"DEBUG": _CYAN, "WARNING": _YELLOW, "ERROR": _RED, "CRITICAL": _MAGENTA}
 _STATUS_CLASSES = {"2": _GREEN, "3": _CYAN, "4": _YELLOW, "5": _RED}
 # Fields that are shown in their own place, or only in the log file.
 _HIDDEN = frozenset({
     "timestamp", "level", "logger", "message", "event", "service", "version", "environment", "exception", "stack",
-    "reason", "request_id", "trace_id", "span_id", "user_ref", "ip",
+    "reason", "request_id", "trace_id", "span_id", "user_ref", "ip", "error_type", "fingerprint",
 })  # fmt: skip
 
 
@@ -27,7 +29,7 @@ def line_formatter() -> Callable[[bytes], bytes]:
 def format_line(line: bytes, coloured: bool = True) -> bytes:
     """Turn the JSON line of a record into its line for people, with the traceback below it."""
     try:
-        record = json.loads(line)
+        record = read_plainly(json.loads(line))
         text = _format_record(record, _paint if coloured else _leave_plain)
     except (ValueError, TypeError, AttributeError, KeyError):
         return line

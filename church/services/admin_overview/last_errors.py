@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from church.lib.log_fields import read_plainly
 from church.lib.threads import run_off_hub
 
 SHOWN = 20
@@ -67,6 +68,7 @@ def _parsed(line: bytes) -> ErrorRecord | None:
         return None
     if not isinstance(record, dict):
         return None
+    record = read_plainly(record)
     texts = {name: _text(record.get(name)) for name in ("timestamp", "event", "message", "request_id")}
     return ErrorRecord(texts["timestamp"], texts["event"], texts["message"], _cause(record), texts["request_id"])
 

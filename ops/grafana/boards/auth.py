@@ -124,6 +124,6 @@ BOARD = Board(
     "Church: Authentication",
     "Sign-in, sign-out, registration, password resets and tokens.",
     (("Now", NOW), ("Attempts", ATTEMPTS), ("People", PEOPLE)),
-    logs=r'| event=~"auth\\..+"',
+    logs=r'| event=~"auth\\..+" or event_name=~"auth\\..+"',
     traces='{resource.service.name="church" && name="auth.login"}',
 )

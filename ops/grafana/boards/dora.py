@@ -137,7 +137,7 @@ BOARD = Board(
     "Church: DORA",
     "How fast and how safely the site is delivered. The page /dora has exact figures for any window.",
     (("Figures", NOW), ("Trends", TRENDS)),
-    logs=r'| event=~"delivery\\..+"',
+    logs=r'| event=~"delivery\\..+" or event_name=~"delivery\\..+"',
     traces='{resource.service.name="church" && name=~"delivery\\\\..+"}',
     choices=(
         (

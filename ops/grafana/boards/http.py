@@ -200,6 +200,6 @@ BOARD = Board(
     "Church: HTTP",
     "Rate, errors and duration of the site's requests, and the resources of its processes.",
     (("Now", NOW), ("Requests", RED), ("Hosts", PROCESSES), ("Videos", VIDEOS), ("Telemetry", TELEMETRY)),
-    logs='| event="http.request"',
+    logs='| event="http.request" or event_name="http.request"',
     traces='{resource.service.name="church"}',
 )

@@ -103,7 +103,7 @@ BOARD = Board(
     "Church: Security",
     "Attacks and refused requests. Each event is a log record with the request's id.",
     (("Selected time", NOW), ("Events", EVENTS), ("Refused", REFUSED)),
-    logs=r'| event=~"security\\..+"',
+    logs=r'| event=~"security\\..+" or event_name=~"security\\..+"',
     traces='{resource.service.name="church" && span.http.status_code>=400}',
     span="now-24h",
 )

@@ -111,7 +111,7 @@ BOARD = Board(
     "Church: SLO",
     "Objectives, error budgets and burn rates, from the rules that `flask church slo generate` writes.",
     (("Now", NOW), ("Burn rates", BURN), ("Over time", COURSE)),
-    logs='| level="ERROR"',
+    logs='| level="ERROR" or severity_text="ERROR"',
     traces='{resource.service.name="church" && status=error}',
     choices=(
         ("service", "Service", "label_values(sloth_slo_info, sloth_service)"),

@@ -157,7 +157,7 @@ BOARD = Board(
     "Church: Stripe payments",
     "Webhooks, subscriptions and money. The ledger itself is in the admin area.",
     (("Now", NOW), ("Webhooks", WEBHOOKS), ("Members and money", MONEY), ("Calls", CALLS)),
-    logs=r'| event=~"stripe\\..+"',
+    logs=r'| event=~"stripe\\..+" or event_name=~"stripe\\..+"',
     traces='{resource.service.name="church" && name=~"stripe\\\\..+"}',
     span="now-7d",
 )

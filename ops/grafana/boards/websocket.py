@@ -102,6 +102,6 @@ BOARD = Board(
     "Church: WebSocket",
     "Live connections and their messages. They do not count as requests on the HTTP dashboard.",
     (("Now", NOW), ("Connections", CONNECTIONS), ("Messages", MESSAGES)),
-    logs=r'| event=~"(live|chat)\\..+"',
+    logs=r'| event=~"(live|chat)\\..+" or event_name=~"(live|chat)\\..+"',
     traces='{resource.service.name="church" && name=~"chat.message|live\\\\..+"}',
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from gunicorn.config import Config
 
 from church.server.gunicorn_logger import MasterLogger
+from tests.support.log_lines import parse_record
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MasterLogger:
 def records(folder: Path) -> list[dict[str, object]]:
     """All records in the log files."""
     lines = [line for file in folder.rglob("*") if file.is_file() for line in file.read_text().splitlines()]
-    return [json.loads(line) for line in lines]
+    return [parse_record(line) for line in lines]
 
 
 def test_line_of_gunicorn_is_a_record_of_the_site(logger: MasterLogger, tmp_path: Path) -> None:

@@ -33,6 +33,17 @@ def test_migrate_creates_a_missing_database_up_to_a_revision(tmp_path: Path) -> 
     assert revision(new) == "0001"
 
 
+def test_migrate_chooses_the_names_of_log_fields_before_there_is_a_database(tmp_path: Path) -> None:
+    """So that a new site is not taken for one with a past."""
+    site = site_settings(tmp_path)
+    new, old = (with_settings(site, instance=tmp_path / name) for name in ("new", "old"))
+    old.instance.mkdir()
+    sqlite_path(old).touch()
+    for one in (new, old):
+        migrations.migrate(one, "0001")
+    assert (new.log_scheme, old.log_scheme) == ("otel", "plain")
+
+
 def test_migrate_creates_no_production_site_without_https(tmp_path: Path) -> None:
     new = with_settings(site_settings(tmp_path), environment="production", site_url="http://church.example")
     for _ in range(2):  # an empty file, left by the first try, is still no site

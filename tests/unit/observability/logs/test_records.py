@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from church.config import Settings
+from church.lib.log_fields import SCHEMES, Scheme, read_plainly
 from church.observability import request_observer
 from church.observability.access_records import access_message
 from church.observability.logs import records
@@ -21,6 +22,7 @@ from church.observability.logs.redaction import HIDDEN, MAX_VALUE
 from church.observability.metrics import definitions
 from church.observability.request_observer import Observation
 from tests.support.helpers import STATIC, ListSink
+from tests.support.log_lines import parse_record
 from tests.support.membership_fixture import Membership
 
 HOSTILE = 'a\nb\r\nc\x00d\x1b[31me\u2028f\u2029g\x85h\x7fi\ud800j\udfffk"l\\m\tn\U0001f600o'
@@ -65,8 +67,10 @@ def raised(error: Exception, cause: Exception | None = None) -> Any:
     return caught._excinfo
 
 
-def formatted(made: logging.LogRecord, context: dict[str, Any] | None = None) -> dict[str, Any]:
-    line = RecordFormatter(STATIC, lambda: context or {}).format(made)
+def formatted(
+    made: logging.LogRecord, context: dict[str, Any] | None = None, scheme: Scheme = "plain"
+) -> dict[str, Any]:
+    line = RecordFormatter(STATIC, lambda: context or {}, scheme=scheme).format(made)
     assert line.isascii()
     assert "\n" not in line
     assert all(char.isprintable() or char == "\x7f" for char in line)
@@ -140,6 +144,24 @@ def test_secrets_are_hidden_in_every_field() -> None:
     assert found["exception"].startswith("Traceback (most recent call last):\n")
     assert found["exception"].splitlines()[-1] == f"ValueError: reset_token={HIDDEN} for {HIDDEN}"
     assert found["stack"] == f"in f(token='{HIDDEN}')"
+
+
+def test_record_in_the_names_of_otel_has_the_same_values_in_the_same_order() -> None:
+    made = record(event="thing.happened", count=3, exc_info=raised(KeyError("gone")), level=logging.ERROR)
+    context = {"request_id": "r1", "trace_id": "t", "user_ref": "u", "route": "/x"}
+    plain, otel = formatted(made, context), formatted(made, context, "otel")
+    assert list(read_plainly(otel).items()) == list(plain.items())
+    assert list(otel) == [
+        *("timestamp", "severity_text", "logger", "body", "event_name", "service.name", "service.version"),
+        *("deployment.environment.name", "church.request_id", "trace_id", "church.user_ref", "http.route"),
+        *("church.count", "error.type", "church.fingerprint", "exception.stacktrace"),
+    ]
+
+
+def test_value_whose_name_says_that_it_is_secret_is_hidden_in_both_schemes() -> None:
+    for scheme in SCHEMES:
+        found = read_plainly(formatted(record(password="hunter2", session="abc", note="token=hunter2"), scheme=scheme))
+        assert (found["password"], found["session"], found["note"]) == (HIDDEN, HIDDEN, f"token={HIDDEN}")
 
 
 def test_exception_is_the_last_field() -> None:
@@ -242,13 +264,20 @@ def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     request_observer.access = access
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("theirs", [None, "their-id.7"])
 @pytest.mark.parametrize("ids", [None, ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")])
 @pytest.mark.parametrize("user", [None, "u-42", 'u"4\n2', "token=hunter2"])
 @pytest.mark.parametrize("route", ["/", "/pages/<path:slug>", "_unmatched", '/a"b\\c', "/é\u2028"])
 def test_access_line_equals_the_formatters_line(
-    observation: Observation, ids: tuple[str, str] | None, user: str | None, route: str, theirs: str | None
+    observation: Observation,
+    ids: tuple[str, str] | None,
+    user: str | None,
+    route: str,
+    theirs: str | None,
+    scheme: Scheme,
 ) -> None:
+    request_observer.prepare_access_records(STATIC, scheme=scheme)
     observation.ids, observation.user_ref, observation.route = ids, user, route
     observation.client_request_id = theirs
     duration = 0.0123456
@@ -259,7 +288,7 @@ def test_access_line_equals_the_formatters_line(
         "church.access", logging.INFO, "f", 1, access_message(*kind), (), None, extra=extra
     )
     made.created = 1_700_000_000.25
-    formatted = RecordFormatter(STATIC, observation.context).format(made)
+    formatted = RecordFormatter(STATIC, observation.context, scheme=scheme).format(made)
     assert direct.decode("ascii") == formatted + "\n"
     absent = {
         *(() if ids else ("trace_id", "span_id")),
@@ -267,7 +296,7 @@ def test_access_line_equals_the_formatters_line(
         *(() if theirs else ("client_request_id",)),
     }
     present = [name for name in (*SPEC_ORDER, "client_request_id") if name not in absent]
-    assert list(json.loads(direct)) == present
+    assert list(parse_record(direct)) == present
 
 
 @pytest.fixture
@@ -356,7 +385,7 @@ def test_uncaught_exception_is_logged_and_an_interrupt_is_not(root: logging.Logg
 
 
 def test_build_writes_combined_and_error_logs(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
-    handler = records.build(settings.log_dir, STATIC, dict, lambda _: None)
+    handler = records.build(settings.log_dir, RecordFormatter(STATIC, dict), lambda _: None)
     handler.emit(record("fine"))
     handler.emit(record("broken", level=logging.ERROR))
     combined = (settings.log_dir / "combined.log").read_text().splitlines()

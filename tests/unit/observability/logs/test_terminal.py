@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from church.lib.log_fields import to_otel
 from church.observability.logs import terminal
 from church.observability.logs.terminal import format_line
 
@@ -62,6 +63,13 @@ def shown(record: dict[str, Any], coloured: bool = False) -> str:
 def test_access_record_is_local_time_request_status_and_duration() -> None:
     assert plain() == "15:18:38 GET /pages/<slug> 200 12 ms\n"
     assert plain(duration_ms=0.4) == "15:18:38 GET /pages/<slug> 200 <1 ms\n"
+
+
+@pytest.mark.parametrize(
+    "record", [REQUEST, event("it broke", level="ERROR", reason="KeyError", exception="Trace\nback", n=1)]
+)
+def test_record_in_the_names_of_otel_looks_the_same(record: dict[str, Any]) -> None:
+    assert shown({to_otel(name): value for name, value in record.items()}) == shown(record)
 
 
 @pytest.mark.parametrize(("status", "colour"), [(101, 2), (200, 32), (303, 36), (404, 33), (503, 31)])

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from church.lib.log_fields import to_otel
 from church.services.admin_overview import last_errors
-from church.services.admin_overview.last_errors import list_last_errors
+from church.services.admin_overview.last_errors import ErrorRecord, list_last_errors
 
 
 def line(number: int, **more: Any) -> str:
@@ -29,6 +30,15 @@ def test_cause_is_the_end_of_the_traceback_or_the_reason(tmp_path: Path) -> None
     path = tmp_path / "error.log"
     path.write_text(line(1, exception="Traceback\n  File x\nOSError: full\n") + line(2, reason="late") + line(3))
     assert [record.cause for record in list_last_errors(path).records] == ["", "late", "OSError: full"]
+
+
+def test_records_in_the_names_of_otel_are_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    record = json.loads(line(1, exception="Traceback\nOSError: full"))
+    path.write_text(line(2) + json.dumps({to_otel(name): value for name, value in record.items()}) + "\n")
+    (newest, other) = list_last_errors(path).records
+    assert newest == ErrorRecord("t1", "e", "m1", "OSError: full", "r1")
+    assert other.message == "m2"
 
 
 def test_lines_other_than_records_are_left_out(tmp_path: Path) -> None:
