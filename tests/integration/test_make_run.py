@@ -193,7 +193,8 @@ def left_nothing(site, end):
 
 
 def test_make_run_restarts_each_process_that_dies(site):
-    parts = ("church work", "valkey-server", "wsgi:app", "church.till")
+    parts = ("church work", "valkey-server", "wsgi:app", "church.till", "church observe")
+    wait_until(lambda: all(map(site.having, parts)), "all of them run", seconds=120)
     before = {part: site.having(part) for part in parts}
     log = site.folder / "logs/combined.log"
     begun = len(whole_lines(log))
@@ -212,7 +213,7 @@ def test_make_run_restarts_each_process_that_dies(site):
     wait_until(lambda: site.having("church work"), "the worker process runs again", seconds=120)
     for part in parts[1:]:
         os.kill(before[part][0], signal.SIGKILL)
-    wait_until(lambda: noticed("work", "store", "web", "till"), "each end is noticed", seconds=120)
+    wait_until(lambda: noticed("work", "store", "web", "till", "observe"), "each end is noticed", seconds=120)
     wait_until(healed, "all of them run again", seconds=120)
     wait_until(site.answers, "the site answers again", seconds=120)
 
