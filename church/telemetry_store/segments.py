@@ -1,4 +1,4 @@
-"""Segments: Parquet files that hold rows of one table, sorted by time. The child process writes and merges them.
+"""Segments: Parquet files with rows of one table, in the order of the table. The child process writes and merges them.
 
 A file gets its name only when it is whole and on the disk. Nothing here imports DuckDB: the child hands in its
 connection.
@@ -41,7 +41,7 @@ def segment_name(table: str, first: int, seq: int) -> str:
 
 
 def write_segment(connection: Any, table: str, source: str, target: Path) -> SegmentInfo:
-    """Write the rows of ``source`` to the new file ``target``, sorted by time; of a merge, too: the sources stay.
+    """Write the rows of ``source`` to the new file ``target``, in the order of the table. The sources of a merge stay.
 
     ``source`` is the name of a table of the connection, or what ``read_segments`` returns. Raises ValueError if it has
     no rows, and what DuckDB raises if it cannot be read or written.
@@ -49,7 +49,7 @@ def write_segment(connection: Any, table: str, source: str, target: Path) -> Seg
     columns = ", ".join(f'"{column}"' for column in TABLES[table].names)
     unfinished = target.with_name(target.name + UNFINISHED)
     options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}"
-    select = f"SELECT {columns} FROM {source} ORDER BY ts, seq"  # noqa: S608 - a name of ours
+    select = f"SELECT {columns} FROM {source} ORDER BY {TABLES[table].order}"  # noqa: S608 - a name of ours
     try:
         connection.execute(f"COPY ({select}) TO {_quote(unfinished)} ({options})")
         bounds = _read_bounds(connection, read_segments([unfinished]))

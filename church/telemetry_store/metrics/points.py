@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from church.telemetry_store.metrics import own
 from church.telemetry_store.metrics.increases import FROM_DATABASE
 from church.telemetry_store.metrics.quantile import find_quantile
 
@@ -28,8 +27,6 @@ _SUMMED = frozenset({"rate", "increase", "count"})  # 0 where there is no sample
 MOST_GROUPS = 100
 
 Group = tuple[str, ...]
-Buckets = Mapping[tuple[int, str, Group], Mapping[float, float]]
-"""Counts by upper bound, for each step, host and group."""
 
 
 class Question(NamedTuple):
@@ -47,7 +44,8 @@ class Question(NamedTuple):
 class Part(NamedTuple):
     """Sums of the samples of a metric with the same labels in a step of a host.
 
-    ``area`` is the sum of values times the seconds that each stands for, ``seconds`` the sum of these.
+    ``area`` is the sum of values times the seconds that each stands for, ``seconds`` the sum of these; ``buckets`` are
+    the counts by upper bound, +Inf the last.
     """
 
     step: int
@@ -60,9 +58,10 @@ class Part(NamedTuple):
     area: float
     seconds: float
     highest: float
+    buckets: Mapping[float, float]
 
 
-class _Scrapes:
+class Scrapes:
     """How long each host gave its metrics in each step, and the time that the increases in it took."""
 
     def __init__(self, parts: Iterable[Part], covered: Iterable[Part]) -> None:
@@ -72,11 +71,10 @@ class _Scrapes:
         self.steps_covered = {step for step, _ in self.covered}
 
 
-def find_points(question: Question, parts: Mapping[str, list[Part]], buckets: Buckets) -> list[dict[str, Any]]:
-    """The answer: ``{labels, points}`` for each group, most first. ``parts``: of the metric and the store's own."""
-    scrapes = _Scrapes(parts.get(own.UP, ()), parts.get(own.COVERED, ()))
+def find_points(question: Question, parts: Iterable[Part], scrapes: Scrapes) -> list[dict[str, Any]]:
+    """The answer: ``{labels, points}`` for each group, most first."""
     groups: dict[Group, dict[int, list[Part]]] = {}
-    for part in parts.get(question.name, ()):
+    for part in parts:
         groups.setdefault(part.group, {}).setdefault(part.step, []).append(part)
     if not groups and not question.by and question.fn in _SUMMED and scrapes.steps_up:
         groups[()] = {}  # it never rose
@@ -87,7 +85,7 @@ def find_points(question: Question, parts: Mapping[str, list[Part]], buckets: Bu
         for step in range(question.first, question.last + 1):
             found = _one_of_database(steps[step]) if step in steps else []
             nothing = 0.0 if question.fn in _SUMMED and step in known else None
-            value = _compute(question, found, scrapes, buckets) if found else nothing
+            value = _compute(question, found, scrapes) if found else nothing
             points.append((step * question.width, value))
         answer.append({"labels": dict(zip(question.by, group, strict=True)), "points": points})
     return answer
@@ -104,13 +102,13 @@ def _one_of_database(parts: list[Part]) -> list[Part]:
     return [max(parts, key=lambda part: part.value)]
 
 
-def _compute(question: Question, parts: list[Part], scrapes: _Scrapes, buckets: Buckets) -> float | None:
+def _compute(question: Question, parts: list[Part], scrapes: Scrapes) -> float | None:
     if question.fn == "rate":
         return _sum_over_hosts((part.value, scrapes.covered.get((part.step, part.host))) for part in parts)
     if question.fn == "value":
         return _sum_over_hosts((part.area, scrapes.up.get((part.step, part.host))) for part in parts)
     if question.fn == "quantile":
-        return find_quantile(question.q, _add(buckets.get((p.step, p.host, p.group), {}) for p in parts))
+        return find_quantile(question.q, _add(part.buckets for part in parts))
     return _WITHOUT_TIME[question.fn](parts)
 
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 from church.telemetry_store.metrics import own
-from church.telemetry_store.metrics.points import FUNCTIONS, MOST_GROUPS, Group, Part, Question, find_points
+from church.telemetry_store.metrics.points import FUNCTIONS, MOST_GROUPS, Part, Question, Scrapes, find_points
 from church.telemetry_store.metrics.thinning import coarsest_since
 from church.telemetry_store.queries.arguments import LATEST, Arguments, bad_request
 from church.telemetry_store.queries.query import Args, Batches, Plan, Query
 from church.telemetry_store.queries.reader import Reader, within
-from church.telemetry_store.queries.sql import Condition, both, either, equals, is_one_of, json_text
+from church.telemetry_store.queries.sql import Condition, both, equals, is_one_of, json_text
 from church.telemetry_store.query_error import QueryError
 
 MOST_POINTS = 2_000
@@ -23,6 +25,7 @@ MOST_RANGES = 24
 _MOST_LABELS = 5
 _MOST_VALUES = 100
 _MOST_PARTS = 200_000
+_MOST_BUCKETS = 64
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")
 _SECOND = 1_000_000
 
@@ -113,25 +116,34 @@ def _span(args: Args) -> tuple[int, int]:
 
 
 def _answer_range(reader: Reader, args: Args) -> Batches:
-    yield _find(reader, args)
+    yield from _find(reader, [args])
 
 
 def _answer_many(reader: Reader, args: Args) -> Batches:
+    """Answer ranges of the same steps by one look at the samples."""
+    same: dict[tuple[int, int, int], list[int]] = {}
     for index, one in enumerate(args["ranges"]):
-        yield [{"index": index, **row} for row in _find(reader, one)]
+        same.setdefault((one["begin"], one["end"], one["width"]), []).append(index)
+    for indexes in same.values():
+        answers = _find(reader, [args["ranges"][index] for index in indexes])
+        for index, rows in zip(indexes, answers, strict=True):
+            yield [{"index": index, **row} for row in rows]
 
 
-def _find(reader: Reader, args: Args) -> list[dict[str, Any]]:
-    width = args["width"]
-    first, last = args["begin"] // width, (args["end"] - 1) // width
-    question = Question(args["name"], args["fn"], args["q"], tuple(args["by"]), first, last, width)
-    parts = _read_parts(reader, args)
-    _check_kind(question, parts.get(question.name, []))
-    buckets = _read_buckets(reader, args) if args["fn"] == "quantile" else {}
-    rows = find_points(question, parts, buckets)
-    if len(rows) > MOST_GROUPS:
-        reader.more = True
-    return rows[:MOST_GROUPS]
+def _find(reader: Reader, ranges: list[Args]) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each range; all have the same steps."""
+    parts = _read_parts(reader, ranges)
+    scrapes = Scrapes(parts.get(_UP, []), parts.get(_COVERED, []))
+    width = ranges[0]["width"]
+    first, last = ranges[0]["begin"] // width, (ranges[0]["end"] - 1) // width
+    for index, args in enumerate(ranges):
+        question = Question(args["name"], args["fn"], args["q"], tuple(args["by"]), first, last, width)
+        found = parts.get(index, [])
+        _check_kind(question, found)
+        rows = find_points(question, found, scrapes)
+        if len(rows) > MOST_GROUPS:
+            reader.more = True
+        yield rows[:MOST_GROUPS]
 
 
 def _check_kind(question: Question, parts: list[Part]) -> None:
@@ -140,55 +152,87 @@ def _check_kind(question: Question, parts: list[Part]) -> None:
         raise QueryError("bad_request", f"{question.name} is a {parts[0].kind}: ask for {fitting}.")
 
 
-def _read_parts(reader: Reader, args: Args) -> dict[str, list[Part]]:
-    """The sums of the metric, and of the store's own samples, which tell when it was scraped."""
-    rows = reader.read(
-        "SELECT name, kind, source, host, "  # noqa: S608 - numbers, and names of labels that were checked
-        f"{_columns(args)}, sum(value) AS value, sum(total) AS total, "
-        "sum(value * resolution) AS area, sum(resolution) AS seconds, max(coalesce(total, value)) AS highest "
-        f"FROM {{rows}} GROUP BY ALL LIMIT {_MOST_PARTS + 1}",
-        "samples",
-        both(within(_span(args)), either(_wanted(args), is_one_of("name", (own.UP, own.COVERED)))),
+# -- SQL --------------------------------------------------------------------------------------------------------------
+
+_UP, _COVERED = -1, -2
+"""What the parts of the store's own samples are of, in place of the index of a range."""
+
+
+def _read_parts(reader: Reader, ranges: list[Args]) -> dict[int, list[Part]]:
+    """The sums for each range by its index, and of the store's own samples, which tell when there were scrapes.
+
+    First each series is added up by step, in one look at the samples of all ranges, and then the series of each range.
+    """
+    names = tuple(dict.fromkeys((own.UP, own.COVERED, *(args["name"] for args in ranges))))
+    where = both(within(_span(ranges[0])), is_one_of("name", names))
+    buckets = _count_buckets(reader, ranges)
+    selects = [
+        _add_up(_UP, [], equals("name", own.UP), 0),
+        _add_up(_COVERED, [], equals("name", own.COVERED), 0),
+        *(_add_up(index, args["by"], _wanted(args), buckets) for index, args in enumerate(ranges)),
+    ]
+    statement = (
+        f"WITH series AS MATERIALIZED ({_series(ranges[0]['width'], buckets)}) "
+        f"{' UNION ALL '.join(select.sql for select in selects)} LIMIT {_MOST_PARTS + 1}"
     )
+    rows = reader.read(statement, "samples", where, tuple(value for select in selects for value in select.values))
     if len(rows) > _MOST_PARTS:
         raise QueryError("too_large", "The range has too many points. Ask for fewer labels or a larger step.")
-    parts: dict[str, list[Part]] = {}
+    parts: dict[int, list[Part]] = {}
     for row in rows:
-        row["total"] = row["total"] or 0.0
-        group = tuple(row.pop("labels") or ())
-        parts.setdefault(row.pop("name"), []).append(Part(group=group, **row))
+        parts.setdefault(row.pop("question"), []).append(_part(row))
     return parts
 
 
-def _read_buckets(reader: Reader, args: Args) -> dict[tuple[int, str, Group], dict[float, float]]:
-    """The counts of each step, host and group by upper bound."""
-    apart = (
-        f"SELECT host, {_columns(args)}, unnest(buckets) AS count, "  # noqa: S608 - as above
-        "unnest(list_append(bounds, CAST('inf' AS DOUBLE))) AS bound FROM {rows} WHERE buckets IS NOT NULL"
-    )
-    rows = reader.read(
-        f"SELECT host, labels, step, bound, sum(count) AS count FROM ({apart}) GROUP BY ALL",  # noqa: S608 - as above
-        "samples",
-        both(within(_span(args)), _wanted(args)),
-    )
-    found: dict[tuple[int, str, Group], dict[float, float]] = {}
-    for row in rows:
-        found.setdefault((row["step"], row["host"], tuple(row["labels"] or ())), {})[row["bound"]] = row["count"]
-    return found
+def _count_buckets(reader: Reader, ranges: list[Args]) -> int:
+    """The most buckets that a histogram has of which a quantile is asked for."""
+    names = tuple(args["name"] for args in ranges if args["fn"] == "quantile")
+    if not names:
+        return 0
+    where = both(within(_span(ranges[0])), is_one_of("name", names))
+    (row,) = reader.read("SELECT max(len(buckets)) AS most FROM {rows}", "samples", where)
+    return min(row["most"] or 0, _MOST_BUCKETS)
 
 
-def _columns(args: Args) -> str:
-    labels = ", ".join(f"coalesce({json_text('labels', label)}, '')" for label in args["by"])
-    return f"{f'[{labels}]' if labels else 'NULL'} AS labels, (ts - 1) // {int(args['width'])} AS step"
+def _series(width: int, buckets: int) -> str:
+    """Return the SQL that adds up each series by step."""
+    counts = "".join(f", sum(buckets[{place}]) AS bucket_{place}" for place in range(1, buckets + 1))
+    bounds = "bounds" if buckets else "NULL"
+    return (
+        f"SELECT name, kind, source, host, labels, {bounds} AS bounds, (ts - 1) // {int(width)} AS step, "  # noqa: S608
+        "sum(value) AS value, sum(total) AS total, sum(value * resolution) AS area, sum(resolution) AS seconds, "
+        f"max(coalesce(total, value)) AS highest{counts} FROM {{rows}} GROUP BY ALL"
+    )
+
+
+def _add_up(index: int, by: list[str], where: Condition, buckets: int) -> Condition:
+    """Return the SQL that adds up the series of a range by the labels to keep apart."""
+    labels = ", ".join(_label(label) for label in by)
+    counts = ", ".join(f"sum(bucket_{place})" for place in range(1, buckets + 1))
+    return Condition(
+        f"SELECT {int(index)} AS question, kind, source, host, step, {f'[{labels}]' if by else '[]'} AS labels, "  # noqa: S608
+        "sum(value) AS value, sum(total) AS total, sum(area) AS area, sum(seconds) AS seconds, "
+        f"max(highest) AS highest, {f'[{counts}]' if buckets else 'NULL'} AS buckets, bounds "
+        f"FROM series WHERE {where.sql} GROUP BY ALL",
+        where.values,
+    )
 
 
 def _wanted(args: Args) -> Condition:
-    """Return what holds for the samples of the metric with the labels that were asked for."""
-    labels = [
-        is_one_of(f"coalesce({json_text('labels', label)}, '')", tuple(values))
-        for label, values in args["where"].items()
-    ]
+    """Return what holds for the series of the metric with the labels that were asked for."""
+    labels = [is_one_of(_label(label), tuple(values)) for label, values in args["where"].items()]
     return both(equals("name", args["name"]), *labels)
+
+
+def _label(name: str) -> str:
+    return f"coalesce({json_text('labels', name)}, '')"
+
+
+def _part(row: dict[str, Any]) -> Part:
+    counts, bounds = row.pop("buckets"), row.pop("bounds")
+    group, total = tuple(row.pop("labels")), row.pop("total")
+    by_bound = dict(zip([*bounds, inf], counts, strict=False)) if counts and bounds is not None else {}
+    return Part(group=group, total=total or 0.0, buckets=by_bound, **row)
 
 
 QUERIES = {

@@ -43,10 +43,13 @@ class Reader:
         """Return about how many rows a read of ``table`` takes: those of whole segments."""
         return sum(piece.rows for piece in self._pieces[table])
 
-    def read(self, statement: str, table: str, where: Condition) -> list[dict[str, Any]]:
-        """Run a statement on the rows where ``where`` holds: ``{rows}`` in it stands for these."""
+    def read(self, statement: str, table: str, where: Condition, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
+        """Run a statement on the rows where ``where`` holds: ``{rows}`` in it stands for these.
+
+        ``values``: of the parameters that come after ``{rows}``.
+        """
         inner = f"(SELECT * FROM {{source}} WHERE {where.sql})"  # noqa: S608 - values are parameters
-        return self._fetch(table, self._pieces[table], statement.format(rows=inner), where.values)
+        return self._fetch(table, self._pieces[table], statement.format(rows=inner), (*where.values, *values))
 
     def search(
         self,

@@ -70,14 +70,6 @@ def distinct_values(column: str) -> str:
     return f"list(DISTINCT {column}) FILTER (WHERE {column} IS NOT NULL)"
 
 
-def either(*conditions: Condition) -> Condition:
-    """Return what holds if one of the conditions holds."""
-    return Condition(
-        " OR ".join(f"({condition.sql})" for condition in conditions),
-        tuple(value for condition in conditions for value in condition.values),
-    )
-
-
 def is_one_of(expression: str, values: Sequence[Any]) -> Condition:
     """Return what holds where ``expression`` has one of ``values``."""
     return Condition(f"{expression} IN ({', '.join('?' * len(values))})", tuple(values)) if values else NEVER

@@ -113,6 +113,13 @@ def write_again(connection: Any, source: Path, folder: Path) -> Path:
     return path
 
 
+def test_segment_of_samples_has_the_rows_of_a_series_side_by_side(connection: Any, tmp_path: Path) -> None:
+    rows = [sample(ts, name, labels=labels) for ts in (30, 10, 20) for name, labels in (("b", "{}"), ("a", '{"x":""}'))]
+    path = write(connection, tmp_path / "a", rows)
+    found = connection.execute(f"SELECT name, ts FROM '{path}'").fetchall()
+    assert found == [("a", 10), ("a", 20), ("a", 30), ("b", 10), ("b", 20), ("b", 30)]
+
+
 def segment(age: float, name: str = "") -> SegmentInfo:
     """A segment of some minutes that ended so many days ago."""
     last = NOW - int(age * DAY)

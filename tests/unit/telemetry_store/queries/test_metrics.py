@@ -123,6 +123,21 @@ def test_many_answers_each_range_by_its_index(table: Any) -> None:
     ]
 
 
+def test_many_with_other_steps_and_quantiles_is_as_each_alone(table: Any) -> None:
+    buckets = {"total": 3.0, "buckets": [4.0, 2.0, 0.0], "bounds": [0.1, 0.5]}
+    add(table, [*scrapes(15, 45), hits(15, 3), hits(45, 8, "/b"), sample(at(15), "took", "histogram", 6, **buckets)])
+    ranges: list[dict[str, Any]] = [
+        {"name": "took", "fn": "quantile", "q": 0.9, "from": at(0), "to": at(60), "step": 30},
+        {"name": "hits_total", "fn": "rate", "by": ["route"], "from": at(0), "to": at(60), "step": 60},
+        {"name": "hits_total", "fn": "increase", "where": {"route": "/b"}, "from": at(0), "to": at(60), "step": 30},
+        {"name": "took", "fn": "mean", "from": at(0), "to": at(60), "step": 30},
+    ]
+    together = ask(table, "metrics.many", ranges=ranges)
+    alone = [{"index": index, **row} for index, one in enumerate(ranges) for row in ask(table, "metrics.range", **one)]
+    assert sorted(together, key=lambda row: row["index"]) == alone
+    assert [row["index"] for row in alone] == [0, 1, 1, 2, 3]
+
+
 def test_function_of_another_kind_of_metric_says_which_ones_fit(table: Any) -> None:
     add(table, [*scrapes(15), hits(15, 3)])
     with pytest.raises(QueryError, match="hits_total is a counter: ask for rate, increase"):
