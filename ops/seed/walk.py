@@ -71,6 +71,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "members, search of an address": (ADMIN, "/admin/members?q={address}"),
     "members, nothing found": (ADMIN, "/admin/members?q=zzzzqq"),
     "a member": (ADMIN, "/admin/members/{member}"),
+    "security": (ADMIN, "/admin/security"),
     "subscriptions": (ADMIN, "/admin/membership"),
     "subscriptions, past due": (ADMIN, "/admin/membership?status=past_due"),
     "subscriptions of a member": (ADMIN, "/admin/membership?member={member}"),

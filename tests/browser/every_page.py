@@ -63,6 +63,8 @@ OWN_PAGES = {
     "overview": ("admin", "/admin/"),
     "health": ("admin", "/admin/health"),
     "settings": ("admin", "/admin/settings"),
+    "security": ("admin", "/admin/security"),
+    "security with an address to block": ("admin", "/admin/security?network=203.0.113.7"),
     "members": ("admin", "/admin/members"),
     "member search without results": ("admin", "/admin/members?q=zzzz"),
     "a member": ("admin", "/admin/members/{member}"),

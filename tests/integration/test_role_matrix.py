@@ -100,6 +100,9 @@ TABLE = """
 /admin/membership/unmatched        GET   401 403 403 200
 /admin/membership/unmatched/<payment_id>/assign  POST  401 403 403 422
 /admin/membership/unmatched/<payment_id>/dismiss  POST  401 403 403 404
+/admin/security                    GET   401 403 403 200
+/admin/security/blocks             POST  401 403 403 422
+/admin/security/blocks/lift        POST  401 403 403 422
 /admin/settings                    GET   401 403 403 200
 /admin/video-uploads               POST  401 403 403 422
 /admin/video-uploads/<ref>         GET   401 403 403 404

@@ -40,6 +40,7 @@ JOB = "job "
 
 SMALL_TABLES = {
     "api_tokens": "made by hand",
+    "blocked_networks": "made by hand, and those that ended are removed",
     "chat_rooms": "made by migrations",
     "chat_sanctions": "made by hand, and those that ended are removed",
     "kept_sums": "some rows a month, and a job joins them",

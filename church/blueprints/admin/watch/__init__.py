@@ -1,3 +1,5 @@
 """The sections that watch the site. Import each module here and name it in ``__all__``."""
 
-__all__: list[str] = []
+from church.blueprints.admin.watch import security
+
+__all__ = ["security"]

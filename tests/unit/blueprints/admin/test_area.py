@@ -22,7 +22,16 @@ from tests.support.desk import JSON, AdminBrowser, add_person
 from tests.support.helpers import grows
 from tests.support.people import client_of
 
-LISTS = ["/admin/", "/admin/members", "/admin/jobs", "/admin/mails", "/admin/audit", "/admin/health", "/admin/settings"]
+LISTS = [
+    "/admin/",
+    "/admin/members",
+    "/admin/jobs",
+    "/admin/mails",
+    "/admin/audit",
+    "/admin/health",
+    "/admin/settings",
+    "/admin/security",
+]
 
 
 @pytest.mark.parametrize("path", LISTS)
