@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import duckdb
 
 from church.telemetry_store.engine import TOO_LONG
+from church.telemetry_store.metrics.thinning import thin
 from church.telemetry_store.queries import run_query
 from church.telemetry_store.query_error import QueryError
 from church.telemetry_store.segments import read_segments, write_segment
@@ -47,7 +48,13 @@ def merge(task: Task) -> Iterator[dict[str, Any]]:
     yield {"segment": write_segment(task.connection, task.args["table"], source, Path(task.args["target"]))}
 
 
-TASKS: dict[str, Run] = {"query": run_query, "seal": seal, "merge": merge}
+def thin_samples(task: Task) -> Iterator[dict[str, Any]]:
+    """Write fewer samples than several segments have: args ``sources``, ``resolution``, ``target``."""
+    sources = [Path(path) for path in task.args["sources"]]
+    yield {"segment": thin(task.connection, sources, task.args["resolution"], Path(task.args["target"]))}
+
+
+TASKS: dict[str, Run] = {"query": run_query, "seal": seal, "merge": merge, "thin": thin_samples}
 """What the child can do, by name."""
 
 

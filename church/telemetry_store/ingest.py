@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from church.lib.processes import give_back_free_memory
 from church.telemetry_store.follow import Batch, Follower
+from church.telemetry_store.metrics.thinning import find_outdated, find_thinnable
 from church.telemetry_store.normalise import BadLineError, normalise
-from church.telemetry_store.retention import find_expired, find_mergeable
+from church.telemetry_store.retention import SAMPLES, find_expired, find_mergeable
 from church.telemetry_store.store import Engine, Store
 from church.telemetry_store.tables import TABLES, Row
 
@@ -24,7 +25,7 @@ RETRY = 30.0
 """Seconds until a segment that could not be written is tried again."""
 LOW_DISK = 32 * 1024 * 1024
 """Free bytes below which no segment is begun: the site needs them more."""
-_MERGE_AGAIN = 3600.0
+_TIDY_AGAIN = 3600.0
 _BEGINS = (b'{"timestamp"', b'{"kind"')
 
 
@@ -57,7 +58,7 @@ class Ingest:
         self._note_errors = note_errors
         self._retry_at: float | None = None  # set while segments cannot be written
         self._behind_since: float | None = None
-        self._merge_at = 0.0
+        self._tidy_at = 0.0
         self._said_failed_line = False
         self._stopped = False
         self.disk_full = False
@@ -139,7 +140,7 @@ class Ingest:
         try:
             self._make_room()
             self._store.seal(self._engine)
-            self._merge()
+            self._tidy()
             give_back_free_memory()
         except Exception as error:  # noqa: BLE001 - the child, the disk: it is tried again, and the site goes on
             self._note_failure(error)
@@ -153,24 +154,34 @@ class Ingest:
         """Remove what is too old or too much. Raises OSError if the disk is full nevertheless."""
         oldest = int((self._clock() - self._limits.days * 86_400) * 1_000_000)
         expired = find_expired(self._store.manifest.all_segments(), oldest, self._limits.bytes)
+        expired += find_outdated(self._store.manifest.segments[SAMPLES], int(self._clock() * 1_000_000))
         if expired:
             self._store.replace(expired)
         if shutil.disk_usage(self._store.folder).free < LOW_DISK:
             raise _DiskFullError("less than 32 MB are free")
 
-    def _merge(self) -> None:
-        """Make few segments of many; where that fails, it waits for an hour."""
-        if self._merge_at > self._clock():
+    def _tidy(self) -> None:
+        """Make few segments of many, and few samples of old ones; where that fails, it waits for an hour."""
+        if self._tidy_at > self._clock():
             return
+        try:
+            self._thin()
+            self._merge()
+        except Exception:
+            self._tidy_at = self._clock() + _TIDY_AGAIN
+            log.exception("segments could not be merged", extra={"event": "observe.merge_failed"})
+
+    def _thin(self) -> None:
+        segments = self._store.manifest.segments[SAMPLES]
+        for batch in find_thinnable(segments, int(self._clock() * 1_000_000)):
+            if not self._stopped:
+                self._store.thin(self._engine, batch.segments, batch.resolution)
+
+    def _merge(self) -> None:
         today = int(self._clock() * 1_000_000)
         for table in TABLES:
             while not self._stopped and (found := find_mergeable(self._store.manifest.segments[table], today)):
-                try:
-                    self._store.merge(self._engine, found)
-                except Exception:
-                    self._merge_at = self._clock() + _MERGE_AGAIN
-                    log.exception("segments could not be merged", extra={"event": "observe.merge_failed"})
-                    return
+                self._store.merge(self._engine, found)
 
     def _note_failure(self, error: Exception) -> None:
         now = self._clock()

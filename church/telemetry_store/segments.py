@@ -35,9 +35,12 @@ class SegmentInfo(NamedTuple):
     last_seq: int
 
 
-def segment_name(table: str, first: int, seq: int) -> str:
-    """The name of the file of a segment that begins at ``first`` with the row ``seq``."""
-    return f"{table}-{first}-{seq}.parquet"
+def segment_name(table: str, first: int, seq: int, resolution: int | None = None) -> str:
+    """The name of the file of a segment that begins at ``first`` with the row ``seq``.
+
+    Of thinned samples it tells how many seconds each stands for.
+    """
+    return f"{table}-{first}-{seq}{f'-{resolution}s' if resolution else ''}.parquet"
 
 
 def write_segment(connection: Any, table: str, source: str, target: Path) -> SegmentInfo:

@@ -162,10 +162,13 @@ class Store:
         """Write several segments of a table as one, which replaces them. Raises what the engine raises, and OSError."""
         first = min(sources, key=lambda source: source.first)
         target = self._new_path(first.table, first.first, first.first_seq)
-        paths = [str(self.segments_folder / source.file) for source in sources]
-        merged = _one_segment(engine.run("merge", {"table": first.table, "sources": paths, "target": str(target)}))
-        self.replace(sources, [merged])
-        return merged
+        return self._rewrite(engine, "merge", sources, target)
+
+    def thin(self, engine: Engine, sources: list[SegmentInfo], resolution: int) -> SegmentInfo:
+        """Write segments of samples as one with a sample for each ``resolution`` seconds. Raises as ``merge`` does."""
+        first = min(sources, key=lambda source: source.first)
+        target = self._new_path(first.table, first.first, first.first_seq, resolution)
+        return self._rewrite(engine, "thin", sources, target, resolution=resolution)
 
     def replace(self, remove: Iterable[SegmentInfo], add: Iterable[SegmentInfo] = ()) -> None:
         """Name the new segments in place of the old ones, whose files stay for a minute. Raises OSError.
@@ -263,13 +266,22 @@ class Store:
         target = self._new_path(table, first, (rows.begin() or (0, 0))[1])
         return _one_segment(engine.run("seal", {"table": table, "target": str(target)}, {table: rows}))
 
-    def _new_path(self, table: str, first: int, seq: int) -> Path:
+    def _rewrite(self, engine: Engine, task: str, sources: list[SegmentInfo], target: Path, **args: Any) -> SegmentInfo:
+        """Have a task of the engine write ``target`` out of segments, and let it replace them."""
+        paths = [str(self.segments_folder / source.file) for source in sources]
+        written = _one_segment(
+            engine.run(task, {"table": sources[0].table, "sources": paths, "target": str(target), **args})
+        )
+        self.replace(sources, [written])
+        return written
+
+    def _new_path(self, table: str, first: int, seq: int, resolution: int | None = None) -> Path:
         """A path that no file has."""
-        path = self.segments_folder / segment_name(table, first, seq)
-        while path.exists():
+        while True:
+            path = self.segments_folder / segment_name(table, first, seq, resolution)
+            if not path.exists():
+                return path
             seq += 1
-            path = self.segments_folder / segment_name(table, first, seq)
-        return path
 
     def _commit(self, files: dict[str, FileState], lost: dict[str, int], seq: int, written: list[SegmentInfo]) -> None:
         manifest = self._copy_manifest()

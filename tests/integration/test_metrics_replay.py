@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from church.telemetry_store.metrics import sampler
-from church.telemetry_store.metrics.thinning import thin, thinned_name
-from church.telemetry_store.segments import write_segment
+from church.telemetry_store.metrics.thinning import thin
+from church.telemetry_store.segments import segment_name, write_segment
 from church.telemetry_store.site import Target
 from church.telemetry_store.tables import Row
 from tests.support.programs import needing, program
@@ -216,7 +216,7 @@ def test_range_is_what_prometheus_says(
 
 
 def thinned(segment: Path) -> Path:
-    path = segment.with_name(thinned_name(0, 0, STEP))
+    path = segment.with_name(segment_name("samples", 0, 0, STEP))
     if not path.exists():
         with sample_table() as connection:
             thin(connection, [segment], STEP, path)

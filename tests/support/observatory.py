@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from church.telemetry_store.metrics.thinning import thin
 from church.telemetry_store.segments import read_segments, write_segment
 from church.telemetry_store.store import Store
 from church.telemetry_store.tables import TABLES, Row
@@ -37,6 +38,10 @@ class EngineHere:
             if rows is not None:
                 source = "taken"
                 _load(connection, table, rows[table])
+            if task == "thin":
+                sources = [Path(path) for path in args["sources"]]
+                yield {"segment": thin(connection, sources, args["resolution"], Path(args["target"]))}
+                return
             yield {"segment": write_segment(connection, table, source, Path(args["target"]))}
 
 

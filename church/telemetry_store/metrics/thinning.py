@@ -37,11 +37,6 @@ class Batch(NamedTuple):
     resolution: int
 
 
-def thinned_name(first: int, seq: int, resolution: int) -> str:
-    """The name of the file of a segment of thinned samples, which tells what they stand for."""
-    return f"{TABLE}-{first}-{seq}-{resolution}s.parquet"
-
-
 def coarsest_since(begin: int, now: int) -> int:
     """The most seconds that samples since ``begin`` stand for. Times are in microseconds since 1970."""
     for stage in STAGES:

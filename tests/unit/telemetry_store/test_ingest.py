@@ -134,6 +134,29 @@ def test_ingest_merges_small_segments(desk: Desk) -> None:
     assert desk.numbers() == list(range(8))
 
 
+def test_ingest_thins_old_samples_and_removes_what_is_older_than_two_years(desk: Desk) -> None:
+    def take(days: float) -> None:
+        """Take the samples of 5 minutes, so many days ago."""
+        begin = int((DAY - days * 86_400) // 300 * 300) * 1_000_000
+        moments = [begin + number * 15_000_000 for number in range(1, 21)]
+        desk.store.take_samples(
+            [(ts, 0, "a", 15, "hits", "counter", "P", "{}", 1.0, None, None, None) for ts in moments]
+        )
+
+    for days in (800, 100, 3, 1):
+        take(days)
+        desk.step(MOST_SECONDS)
+    desk.write(log_line(1))
+    desk.step()
+    desk.step(MOST_SECONDS)
+    segments = desk.store.snapshot("samples").segments
+    assert [(segment.rows, segment.path.stem.rpartition("-")[2]) for segment in segments[:2]] == [
+        (1, "3600s"),
+        (1, "300s"),
+    ]
+    assert [segment.rows for segment in segments] == [1, 1, 20]
+
+
 def test_ingest_removes_what_is_too_old(desk: Desk) -> None:
     desk.write(log_line(1, DAY - 20 * 86_400))
     desk.step()

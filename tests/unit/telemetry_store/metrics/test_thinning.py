@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from church.telemetry_store.engine import Engine
 from church.telemetry_store.metrics.thinning import (
     DAY,
     coarsest_since,
     find_outdated,
     find_thinnable,
     thin,
-    thinned_name,
 )
 from church.telemetry_store.segments import SegmentInfo, segment_name, write_segment
 from tests.support.samples import add, sample, sample_table
@@ -38,7 +38,7 @@ def write(connection: Any, path: Path, rows: Iterable[dict[str, Any]]) -> Path:
 
 def thinned(connection: Any, folder: Path, *sources: Path, resolution: int = 300) -> list[dict[str, Any]]:
     """The rows of these segments when they have become one."""
-    target = folder / thinned_name(0, resolution, resolution)
+    target = folder / segment_name("samples", 0, resolution, resolution)
     thin(connection, sources, resolution, target)
     found = connection.execute(f"SELECT * FROM '{target}' ORDER BY ts, name, labels, host")
     names = [column[0] for column in found.description]
@@ -97,7 +97,7 @@ def test_thin_twice_gives_what_thinning_at_once_gives(connection: Any, tmp_path:
     rows += [sample(ts * 15_000_000, "hits", "counter", ts) for ts in range(1, 500, 3)]
     raw = write(connection, tmp_path / "raw", rows)
     at_once = thinned(connection, tmp_path, raw, resolution=3600)
-    once = tmp_path / thinned_name(0, 300, 300)
+    once = tmp_path / segment_name("samples", 0, 300, 300)
     assert thinned(connection, tmp_path, raw) == thinned(connection, tmp_path, write_again(connection, once, tmp_path))
     twice = thinned(connection, tmp_path, once, resolution=3600)
     assert [(row["ts"], row["name"], row["total"]) for row in twice] == [
@@ -113,10 +113,23 @@ def write_again(connection: Any, source: Path, folder: Path) -> Path:
     return path
 
 
+def test_thin_is_a_task_of_the_engine(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    raw, target = tmp_path / segment_name("samples", 0, 0), tmp_path / segment_name("samples", 0, 0, 300)
+    rows = [tuple(sample(ts * 15_000_000).values()) for ts in range(1, 41)]
+    try:
+        list(engine.run("seal", {"table": "samples", "target": str(raw)}, {"samples": rows}))
+        args = {"table": "samples", "sources": [str(raw)], "resolution": 300, "target": str(target)}
+        (answer,) = engine.run("thin", args)
+    finally:
+        engine.stop()
+    assert SegmentInfo(*answer["segment"])[:3] == (target.name, "samples", 2)
+
+
 def test_segment_of_samples_has_the_rows_of_a_series_side_by_side(connection: Any, tmp_path: Path) -> None:
     rows = [sample(ts, name, labels=labels) for ts in (30, 10, 20) for name, labels in (("b", "{}"), ("a", '{"x":""}'))]
     path = write(connection, tmp_path / "a", rows)
-    found = connection.execute(f"SELECT name, ts FROM '{path}'").fetchall()
+    found = connection.execute("SELECT name, ts FROM read_parquet(?)", [str(path)]).fetchall()
     assert found == [("a", 10), ("a", 20), ("a", 30), ("b", 10), ("b", 20), ("b", 30)]
 
 
@@ -128,8 +141,8 @@ def segment(age: float, name: str = "") -> SegmentInfo:
 
 def test_find_thinnable_takes_what_is_too_old_for_its_stage_by_day() -> None:
     raw = [segment(age) for age in (0.1, 1.99, 2.1, 2.2, 3.1)]
-    coarse = [segment(age, thinned_name(int(age * 100), 1, 300)) for age in (4, 89.9, 90.2)]
-    hours = [segment(100, thinned_name(7, 1, 3600))]
+    coarse = [segment(age, segment_name("samples", int(age * 100), 1, 300)) for age in (4, 89.9, 90.2)]
+    hours = [segment(100, segment_name("samples", 7, 1, 3600))]
     batches = list(find_thinnable([*raw, *coarse, *hours], NOW))
     assert [(batch.resolution, batch.segments) for batch in batches] == [
         (3600, [coarse[2]]),
@@ -139,7 +152,7 @@ def test_find_thinnable_takes_what_is_too_old_for_its_stage_by_day() -> None:
 
 
 def test_find_outdated_takes_what_is_older_than_two_years() -> None:
-    old, young = segment(731, thinned_name(1, 1, 3600)), segment(729, thinned_name(2, 1, 3600))
+    old, young = segment(731, segment_name("samples", 1, 1, 3600)), segment(729, segment_name("samples", 2, 1, 3600))
     assert find_outdated([old, young], NOW) == [old]
 
 
