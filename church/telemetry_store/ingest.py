@@ -5,6 +5,7 @@ What it cannot do now, on a full disk, it tries again later; the log files wait.
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 import time
@@ -23,7 +24,7 @@ log = logging.getLogger("church.observe")
 
 RETRY = 30.0
 """Seconds until a segment that could not be written is tried again."""
-LOW_DISK = 32 * 1024 * 1024
+LOW_DISK = 128 * 1024 * 1024
 """Free bytes below which no segment is begun: the site needs them more."""
 _TIDY_AGAIN = 3600.0
 _BEGINS = (b'{"timestamp"', b'{"kind"')
@@ -157,8 +158,11 @@ class Ingest:
         expired += find_outdated(self._store.manifest.segments[SAMPLES], int(self._clock() * 1_000_000))
         if expired:
             self._store.replace(expired)
-        if shutil.disk_usage(self._store.folder).free < LOW_DISK:
-            raise _DiskFullError("less than 32 MB are free")
+        if self._is_disk_low():
+            raise OSError(errno.ENOSPC, "less than 128 MB are free")
+
+    def _is_disk_low(self) -> bool:
+        return shutil.disk_usage(self._store.folder).free < LOW_DISK
 
     def _tidy(self) -> None:
         """Make few segments of many, and few samples of old ones; where that fails, it waits for an hour."""
@@ -185,12 +189,8 @@ class Ingest:
 
     def _note_failure(self, error: Exception) -> None:
         now = self._clock()
-        self.disk_full = isinstance(error, _DiskFullError) or "No space left" in str(error)
+        self.disk_full = "No space left" in str(error) or self._is_disk_low()
         if self._retry_at is None:
             extra = {"event": "observe.paused", "reason": f"{type(error).__name__}: {error}"[:500]}
             log.error("the telemetry store cannot write segments: it tries again each 30 s", extra=extra)
         self._retry_at = now + RETRY
-
-
-class _DiskFullError(OSError):
-    """There is too little room for a segment."""
