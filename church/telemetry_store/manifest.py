@@ -21,6 +21,7 @@ from church.telemetry_store.tables import TABLES
 log = logging.getLogger("church.observe")
 
 NAME = "manifest.json"
+BEFORE = "manifest.before.json"
 _VERSION = 1
 
 
@@ -71,6 +72,7 @@ class Manifest:
                 json.dump(self._to_json(), file, separators=(",", ":"))
                 file.flush()
                 os.fsync(file.fileno())
+            _keep_before(folder)
             unfinished.replace(folder / NAME)
         except OSError:
             with suppress(OSError):
@@ -93,17 +95,18 @@ class Manifest:
 def load_manifest(folder: Path) -> Manifest:
     """Read the manifest of ``folder``; an empty one at the first start.
 
-    A damaged one is set aside with the segments, since nothing else tells which of them are whole.
+    A damaged one is set aside, and the one before it is read: what came after it is read again from the logs.
     """
-    path = folder / NAME
-    try:
-        return _parse(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return Manifest()
-    except (ValueError, TypeError, KeyError, AttributeError):
-        path.replace(path.with_name(NAME + DAMAGED))
-        log.exception("the telemetry store's manifest is damaged: it starts anew", extra={"event": "observe.damaged"})
-        return Manifest(lost={"manifests": 1})
+    for name in (NAME, BEFORE):
+        path = folder / name
+        try:
+            return _parse(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            continue
+        except (ValueError, TypeError, KeyError, AttributeError):
+            path.replace(path.with_name(name + DAMAGED))
+            log.exception("a manifest of the telemetry store is damaged", extra={"event": "observe.damaged"})
+    return Manifest()
 
 
 def sync_folder(folder: Path) -> None:
@@ -113,6 +116,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _keep_before(folder: Path) -> None:
+    """Give the manifest that is replaced a second name, where the file system can."""
+    with suppress(OSError):
+        (folder / BEFORE).unlink(missing_ok=True)
+        os.link(folder / NAME, folder / BEFORE)
 
 
 def _parse(fields: dict[str, Any]) -> Manifest:

@@ -128,13 +128,25 @@ def test_store_start_sets_damaged_segment_aside_and_counts_its_rows(store: Store
     assert (described["damaged_segments"], described["lost"]) == (1, 2)
 
 
-def test_store_damaged_manifest_starts_anew(store: Store, engine: EngineHere) -> None:
-    add(store, 1)
-    store.seal(engine)
+def test_store_damaged_manifest_goes_back_to_the_one_before(store: Store, engine: EngineHere) -> None:
+    for number in (1, 2):
+        add(store, number)
+        store.seal(engine)
+    (store.folder / NAME).unlink()
     (store.folder / NAME).write_text('{"version": 1, "next_seq')
     again = Store(store.folder)
-    assert kept_messages(again) == []
+    assert kept_messages(again) == messages(1)
+    assert again.files["a"].offset == 1
     assert (store.folder / f"{NAME}.damaged").exists()
+
+
+def test_store_without_any_whole_manifest_starts_anew(store: Store, engine: EngineHere) -> None:
+    for number in (1, 2):
+        add(store, number)
+        store.seal(engine)
+    for path in store.folder.glob("manifest*.json"):
+        path.write_text("[]")
+    assert kept_messages(Store(store.folder)) == []
 
 
 def test_merge_leaves_files_until_queries_have_ended(store: Store, engine: EngineHere, clock: Clock) -> None:
