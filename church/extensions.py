@@ -6,7 +6,8 @@ from flask_compress import Compress
 
 from church.database import Database
 from church.store import Store
-from church.telemetry import Telemetry
+from church.store.client import watch_calls
+from church.telemetry import Telemetry, record_store_call
 
 __all__ = ["compress", "db", "store", "telemetry"]
 
@@ -14,3 +15,5 @@ db = Database()
 store = Store()
 compress = Compress()
 telemetry = Telemetry()
+
+watch_calls(record_store_call)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -19,6 +20,7 @@ from church.config import Settings
 from church.lib.threads import run_off_hub
 from church.lib.version import COMMIT, VERSION
 from church.observability import request_observer
+from church.observability.fingerprints import name_type
 from church.observability.job_observer import observe_job
 from church.observability.logs import records
 from church.observability.metrics import client_internals, damage, definitions, worker_files
@@ -27,8 +29,9 @@ from church.observability.metrics.scrape_registry import StateMetric, StateMetri
 from church.observability.request_observer import Observation, current_observation
 from church.observability.threats import scan_text
 from church.observability.threats.scan_request import is_suspicious, never_quote_body, never_scan_body, refuse_attacks
-from church.observability.traces import process_tracer
-from church.observability.traces.process_tracer import SAMPLED, sample
+from church.observability.traces import export, recorder, statements, trace_log
+from church.observability.traces.recorder import OpenSpan
+from church.observability.traces.trace_log import TraceLog
 from church.observability.verbs import (
     Handshake,
     forget_series,
@@ -63,11 +66,9 @@ from church.observability.verbs import (
 )
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
     from sqlalchemy import Engine
 
 __all__ = [
-    "SAMPLED",
     "SCRAPED",
     "Handshake",
     "StateMetric",
@@ -78,20 +79,20 @@ __all__ = [
     "handshake",
     "instrument_engine",
     "is_suspicious",
-    "is_tracing",
     "leave_unobserved",
     "live_message",
     "never_quote_body",
     "never_scan_body",
+    "note_wait",
     "observe_job",
+    "record_store_call",
     "report_withheld",
     "request_id",
-    "sample",
     "set_user_ref",
     "span",
     "start_process",
     "time_outbound",
-    "trace_headers",
+    "traceparent",
     "track_auth_attempt",
     "track_blocked",
     "track_connections_refused",
@@ -121,7 +122,11 @@ __all__ = [
 
 log = logging.getLogger("church.telemetry")
 
+_STORE = {"db.system.name": "redis"}
+_NOTED_WAIT = 0.001  # seconds: who waits less did not really wait
+
 _handler: records.Handler | None = None
+_trace_log: TraceLog | None = None
 
 
 # -- the process ----------------------------------------------------------------------------------------------------
@@ -130,6 +135,9 @@ _handler: records.Handler | None = None
 def start_process(settings: Settings, role: str) -> None:
     """Write logs from threads and take a slot to count in: once a process, after the fork. ``role`` is web or work."""
     start_logging(settings).start()  # first, so that no record of the rest is lost
+    if _trace_log is not None:
+        _trace_log.start()
+        export.start()
     compile_threat_patterns()
     worker_files.SLOTS.take(settings.metrics_dir, role)
     damage.report_own_damage()
@@ -148,12 +156,15 @@ def expect_failures(app: Flask) -> None:
 
 def start_logging(settings: Settings) -> records.Handler:
     """Send the log records of this process to the log folder and the console."""
-    global _handler  # noqa: PLW0603 - logging is the process's, not an app's
+    global _handler, _trace_log  # noqa: PLW0603 - logging is the process's, not an app's
     if _handler is None:
         static = {"service": "church", "version": VERSION, "environment": settings.environment}
         count_dropped = definitions.telemetry_errors.labels("log").inc
         formatter = records.RecordFormatter(static, _log_context, _error_context, settings.log_scheme)
         _handler = records.build(settings.log_dir, formatter, count_dropped)
+        _trace_log = TraceLog(settings.log_dir / "traces.log", static)
+        trace_log.install(_trace_log)
+        _handler.on_exception = _keep_error
         records.install(_handler, settings.log_level)
         request_observer.prepare_access_records(static, settings.log_paths, settings.log_scheme)
     return _handler
@@ -180,15 +191,12 @@ def unrecorded() -> Iterator[None]:
         worker_files.SlotValue.restore_counts(counts)
 
 
-def is_tracing() -> bool:
-    """Whether an app that is made now may start to trace, and with that a thread that no fork takes along."""
-    return process_tracer.is_wanted()
-
-
 def end_process() -> None:
-    """Send the spans and write the log lines that are still queued; bounded in time."""
-    process_tracer.stop()
+    """Write the log lines and send the traces that are still queued; bounded in time."""
     report_withheld(everything=True)
+    if _trace_log is not None:
+        _trace_log.stop()
+    export.stop()
     if _handler is not None:
         _handler.stop()
 
@@ -196,6 +204,15 @@ def end_process() -> None:
 def _log_context() -> dict[str, Any]:
     observation = current_observation()
     return observation.context() if observation is not None else {}
+
+
+def _keep_error(record: logging.LogRecord) -> None:
+    """Keep the error that a record is about; the trace that it ended has its class."""
+    context = {**_log_context(), **_error_context()}
+    trace_log.keep_error(record, context)
+    flight = recorder.current_flight()
+    if flight is not None and record.exc_info and record.exc_info[0] and record.levelno >= logging.ERROR:
+        flight.error_type = name_type(record.exc_info[0])
 
 
 def _error_context() -> dict[str, Any]:
@@ -229,27 +246,35 @@ def leave_unobserved() -> None:
         observation.leave()
 
 
-def span(name: str, carrier: dict[str, str] | None = None, **attributes: Any) -> AbstractContextManager[Any]:
-    """Trace a piece of work; does nothing if this request is not sampled or tracing is off.
-
-    ``carrier`` is the result of ``trace_headers`` where the work was queued: the span continues that trace.
-    """
-    observation = current_observation()
-    if process_tracer.active is None or (observation is not None and observation.ids is None):
-        return nullcontext()
-    context: AbstractContextManager[Any] = process_tracer.active.span(name, carrier, attributes)
-    return context
+def span(name: str, **attributes: Any) -> OpenSpan:
+    """A piece of work within a request, job or live message: a span of its trace; elsewhere it does nothing."""
+    return OpenSpan(name, attributes)
 
 
-def trace_headers() -> dict[str, str]:
-    """Headers of an outgoing call (or fields of a queued job) that continue the trace; empty if not sampled."""
-    return process_tracer.active.carry() if process_tracer.active is not None else {}
+def note_wait(queue: str, began: float) -> None:
+    """Record that the current request waited for its turn at ``queue``; ``began`` is by ``time.perf_counter``."""
+    flight = recorder.current_flight()
+    if flight is not None and time.perf_counter() - began >= _NOTED_WAIT:
+        flight.add_wait(queue, began)
+
+
+def record_store_call(command: str, began: float, error: BaseException | None) -> None:
+    """Record a call of the shared store, which ends now, as a span of the current request."""
+    flight = recorder.current_flight()
+    if flight is not None:
+        failure = recorder.name_failure(error) if error is not None else None
+        flight.add(recorder.CLIENT, f"store {command}", began, _STORE, failure)
+
+
+def traceparent() -> str | None:
+    """What a queued job needs to continue the current trace; None outside of one."""
+    flight = recorder.current_flight()
+    return flight.traceparent() if flight is not None else None
 
 
 def instrument_engine(engine: Engine) -> None:
-    """Make the statements of a new database engine spans of the sampled requests that they serve."""
-    if process_tracer.active is not None:
-        process_tracer.active.instrument_engine(engine)
+    """Make the statements of a new database engine spans of what they are executed for."""
+    statements.record_statements(engine.dialect)
 
 
 # -- a request that the server answers without the app -----------------------------------------------------------------
@@ -296,9 +321,10 @@ class Telemetry:
 
     def _observe(self, app: Flask) -> None:
         request_observer.observe_answers(app)
-        inner = _start_tracing(app) or app.wsgi_app  # first: findings of the scan are noted on the span
+        settings: Settings = app.config["CHURCH"]
+        recorder.prepare(export.read_rules(settings.trace_paths))
         app.before_request(refuse_attacks)
-        app.wsgi_app = request_observer.Door(inner, _access_handler, app.config["CHURCH"].metrics_dir)  # type: ignore[method-assign]
+        app.wsgi_app = request_observer.Door(app.wsgi_app, _access_handler, settings.metrics_dir)  # type: ignore[method-assign]
 
 
 def _access_handler() -> records.Handler | None:
@@ -307,17 +333,3 @@ def _access_handler() -> records.Handler | None:
 
 def _build_info() -> Iterator[tuple[tuple[str, ...], float]]:
     yield (VERSION, COMMIT, sys.version.split()[0]), 1.0
-
-
-def _start_tracing(app: Flask) -> Callable[..., Any] | None:
-    settings: Settings = app.config["CHURCH"]
-    resource = {"service.name": "church", "service.version": VERSION, "deployment.environment": settings.environment}
-    return process_tracer.start(app, resource, settings.trace_paths, _note_span)
-
-
-def _note_span(span: Any, _environ: WSGIEnvironment) -> None:
-    observation = current_observation()
-    if observation is not None and span.is_recording():
-        context = span.get_span_context()
-        observation.ids = (f"{context.trace_id:032x}", f"{context.span_id:016x}")
-        span.set_attribute("church.request_id", observation.request_id)

@@ -14,6 +14,7 @@ from church import create_app
 from church.config import Settings, load_settings
 from church.observability import raise_in_tests, record_budget, request_observer
 from church.observability.metrics import worker_files
+from church.observability.traces import recorder
 from church.services.accounts import passwords
 from church.store.rate_counters import Settler
 from tests.support.cheap import collect_garbage_less_often, make_sites_cheap
@@ -37,6 +38,7 @@ pytest_plugins = [
     "tests.support.membership_fixture",
     "tests.support.video_fixture",
     "tests.support.s3_fixture",
+    "tests.support.kept_traces",
 ]
 
 make_sites_cheap()
@@ -65,6 +67,7 @@ def _unlimited_events(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_current_request() -> None:
     """Forget the request of an earlier test that did not close its response."""
     request_observer.current.set(None)
+    recorder.current.set(None)
 
 
 @pytest.fixture(autouse=True)

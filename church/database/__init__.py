@@ -111,11 +111,13 @@ class _State:
         if not is_sqlite(self.settings):
             yield 0.0
             return
-        started = time.monotonic()
+        started, began = time.monotonic(), time.perf_counter()
         try:
             self.turn.take(WRITE_WAIT)
         except TimeoutError:
             raise DatabaseBusyError from None
+        finally:
+            telemetry.note_wait("database.writer", began)
         try:
             yield max(0.0, started + WRITE_WAIT - time.monotonic())
         finally:
@@ -311,7 +313,7 @@ def _state() -> _State:
 
 def _begin(engine: Engine, wait: float) -> Connection:
     """Open a connection in a transaction, trying for ``wait`` seconds while another writer has SQLite's lock."""
-    deadline = time.monotonic() + wait
+    deadline, began = time.monotonic() + wait, time.perf_counter()
     pause = _FIRST_PAUSE
     while True:
         connection = None
@@ -325,6 +327,7 @@ def _begin(engine: Engine, wait: float) -> Connection:
             if not locked or time.monotonic() + pause > deadline:
                 raise
         else:
+            telemetry.note_wait("database", began)
             return connection
         time.sleep(pause * uniform(0.5, 1.0))  # noqa: S311 (not a secret)
         pause = min(pause * 2, _MAX_PAUSE)

@@ -50,6 +50,8 @@ class Lease:
     attempt: int
     request_id: str | None
     traceparent: str | None
+    waited: float = 0.0
+    """Seconds from when it was due to when it was taken."""
 
 
 def enqueue(
@@ -77,7 +79,7 @@ def enqueue(
         "run_at": now + delay,
         "created_at": now,
         "request_id": telemetry.request_id(),
-        "traceparent": telemetry.trace_headers().get("traceparent"),
+        "traceparent": telemetry.traceparent(),
     }
     insert_or_ignore(session, Job, values, unique=["unique_key"], where=PENDING_ONLY)
     work_signal.wake_after(session)
@@ -128,7 +130,8 @@ def _lease(job: Job, now: datetime, seconds: float) -> Lease:
     job.attempts += 1
     job.lease = uuid4().hex
     job.leased_until = now + timedelta(seconds=seconds)
-    return Lease(job.id, job.lease, job.kind, job.payload, job.attempts, job.request_id, job.traceparent)
+    waited = max(0.0, (now - job.run_at).total_seconds())
+    return Lease(job.id, job.lease, job.kind, job.payload, job.attempts, job.request_id, job.traceparent, waited)
 
 
 def _due(now: datetime, accepted: Collection[str]) -> ColumnElement[bool]:
@@ -266,7 +269,7 @@ def hold_job(unique_key: str) -> Iterator[Lease | None]:
     renewer.start()
     try:
         observing = telemetry.observe_job(lease.kind, lease.job_id, lease.request_id)
-        with observing as observed, observed.run(lease.traceparent):
+        with observing as observed, observed.run(lease.traceparent, lease.waited):
             yield lease
     except BaseException:
         with suppress(UnavailableError, SQLAlchemyError), db.write() as session:  # on failure the lease runs out

@@ -169,7 +169,7 @@ class _JobWorker:
             facts: dict[str, object] = {"attempt": lease.attempt}
             started = time.monotonic()
             try:
-                with self.app.app_context(), observed.run(lease.traceparent):
+                with self.app.app_context(), observed.run(lease.traceparent, lease.waited):
                     find_handler(lease.kind)(lease.payload)
             except (Exception, SystemExit) as error:  # noqa: BLE001 (any error fails the job)
                 self._fail(lease, error, facts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from church.lib.log_fields import Scheme, to_scheme
 from church.observability.logs import records
+from church.observability.metrics import definitions
 
 if TYPE_CHECKING:
     from church.observability.request_observer import Observation
@@ -25,6 +26,7 @@ Kind = tuple[str, str, int]
 
 _CONVERTER = re.compile(r"<[^<>]*:")
 _FAILURE = 400
+_WITHOUT_ROUTE = frozenset({definitions.UNMATCHED, definitions.OTHER})
 
 
 class AccessRecords:
@@ -116,3 +118,10 @@ _quote = lru_cache(maxsize=2048)(records.quote)
 def access_message(method: str, route: str, status: int) -> str:
     """A request in words, such as ``GET /pages/<slug> 200``: the route without its converters."""
     return f"{method} {_CONVERTER.sub('<', route)} {status}"
+
+
+@lru_cache(maxsize=1024)
+def name_request(method: str, route: str) -> str:
+    """The name of a request's trace, such as ``GET /pages/<slug>``; without a route it is the method alone."""
+    method = method if method != "_OTHER" else "HTTP"
+    return method if route in _WITHOUT_ROUTE else f"{method} {_CONVERTER.sub('<', route)}"

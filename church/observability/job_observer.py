@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from church.observability import request_observer
+from church.observability import fingerprints, request_observer
+from church.observability.never_breaks import never_breaks
 from church.observability.request_ids import make_request_id
 from church.observability.request_observer import Observation
-from church.observability.traces import process_tracer
+from church.observability.traces import keeping, recorder, trace_log
+from church.observability.traces.trace_records import Kept
 from church.observability.visitor import Visitor
 
 _NOBODY = Visitor({})
@@ -30,7 +32,9 @@ class JobObservation(Observation):
         self.client = self.method = self.route = ""
         self.status = self.sent = 0
         self.visitor = _NOBODY
-        self.ids = self.client_request_id = self.user_ref = None
+        self.flight = recorder.Flight(self.started)
+        self.flight.over = True  # until the handler runs
+        self.client_request_id = self.user_ref = None
         self.handed_over = self.finished = self.logged = False
 
     def context(self) -> dict[str, Any]:
@@ -38,15 +42,37 @@ class JobObservation(Observation):
         return {**super().context(), "job_id": self.job_id, "job_kind": self.job_kind}
 
     @contextmanager
-    def run(self, traceparent: str | None) -> Iterator[None]:
-        """Time the handler, as a part of the trace that queued it; what it raises is kept, and goes on."""
-        carrier = {"traceparent": traceparent} if traceparent else None
+    def run(self, traceparent: str | None, waited: float = 0.0) -> Iterator[None]:
+        """Observe the handler, as a part of the trace that queued it; what it raises is kept, and goes on.
+
+        ``waited`` are the seconds from when the job was due.
+        """
+        began = time.perf_counter()
+        parent = recorder.parse_traceparent(traceparent) if traceparent else None
+        self.flight = recorder.Flight(began, parent)
+        if waited > 0:
+            self.flight.add_wait("job", began - waited)
+        token = recorder.current.set(self.flight)
         try:
-            with process_tracer.job_span("job.run", carrier, {"kind": self.job_kind}) as self.ids:
-                yield
+            yield
         except BaseException as error:
             self.error = error
+            self.flight.error_type = fingerprints.name_type(type(error))
             raise
+        finally:
+            recorder.current.reset(token)
+            self._keep_job()
+
+    @never_breaks
+    def _keep_job(self) -> None:
+        flight, now = self.flight, time.perf_counter()
+        flight.over = True
+        duration, failed = now - flight.began, self.error is not None
+        verdict = keeping.traffic_of("job", self.job_kind).judge(duration, now, failed, flight.asked)
+        if verdict is not None:
+            facts = {"request_id": self.request_id, "job_id": self.job_id, "job_kind": self.job_kind}
+            outcome, name = "failed" if failed else "ok", f"job {self.job_kind}"
+            trace_log.keep(Kept(flight, verdict, "job", name, outcome, time.time(), duration, facts))
 
 
 @contextmanager

@@ -18,17 +18,22 @@ from flask import Flask, Response, has_request_context, request
 
 from church.lib.log_fields import Scheme
 from church.observability import raise_in_tests, record_budget
-from church.observability.access_records import AccessRecords, Paths
+from church.observability.access_records import AccessRecords, Paths, name_request
 from church.observability.logs import records
 from church.observability.logs.redaction import redact_text
 from church.observability.metrics import client_internals, damage, definitions, exemplars, worker_files
 from church.observability.request_ids import make_request_id
+from church.observability.traces import keeping, recorder, trace_log
+from church.observability.traces.trace_records import Kept
 from church.observability.visitor import Visitor
 
 log = logging.getLogger("church.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
+
+_FAILED = 500
+_SWITCHING = 101
 
 _WITHOUT_BODY = frozenset({204, 304})  # the response object may have one, but none of it is sent
 
@@ -41,7 +46,7 @@ current: ContextVar[Observation | None] = ContextVar("church_observation", defau
 class _Instruments:
     """The metric children for one method, route and status, looked up once."""
 
-    __slots__ = ("_buckets", "_bytes", "_requests", "_seconds", "kind", "timed_as")
+    __slots__ = ("_buckets", "_bytes", "_requests", "_seconds", "kind", "timed_as", "traffic")
 
     def __init__(self, method: str, route: str, status: int) -> None:
         self._requests = client_internals.number_of(definitions.http_requests.labels(method, route, str(status)))
@@ -52,6 +57,7 @@ class _Instruments:
         self._seconds, self._buckets = client_internals.numbers_of(duration)
         self._bytes = client_internals.number_of(definitions.http_response_bytes.labels(route))
         self.kind = (method, route, status)
+        self.traffic = keeping.traffic_of(method, route)
 
     def count(self, seconds: float, sent: int) -> None:
         """Count a request that has ended: all numbers under one lock, at a third of what a method of each costs."""
@@ -100,8 +106,8 @@ class Observation:
         "client",
         "client_request_id",
         "finished",
+        "flight",
         "handed_over",
-        "ids",
         "logged",
         "method",
         "request_id",
@@ -129,7 +135,7 @@ class Observation:
         self.route = definitions.UNMATCHED
         self.status = 500
         self.sent = 0
-        self.ids: tuple[str, str] | None = None
+        self.flight = recorder.begin_request(environ, self.started)
         self.user_ref: str | None = None
         self.handed_over = self.finished = False
         self.logged = True
@@ -141,11 +147,22 @@ class Observation:
             self.sent += len(chunk)
             yield chunk
 
+    @property
+    def ids(self) -> recorder.Ids | None:
+        """The trace and span, if its records have them."""
+        return self.flight.known_ids
+
     def leave(self) -> None:
         """Do not count this as an HTTP request: a WebSocket would be one that lasts for hours."""
         if self.logged and not self.finished:
             self.logged = False
             _in_flight.inc(-1)
+
+    def upgrade(self) -> None:
+        """End the trace with the handshake of a WebSocket, which is what the request was."""
+        if not self.flight.over:
+            self.route, self.status = request.url_rule.rule if request.url_rule else definitions.UNMATCHED, _SWITCHING
+            self._keep(keeping.traffic_of(self.method, self.route), time.perf_counter())
 
     def finish(self) -> None:
         """Count and log the request; the second call does nothing, and none raises."""
@@ -155,29 +172,50 @@ class Observation:
         try:
             if self.logged:
                 self._record()
+            self.flight.over = True
         except Exception:
             if raise_in_tests.on:
                 raise
             definitions.telemetry_errors.labels("request").inc()
 
     def _record(self) -> None:
-        duration = time.perf_counter() - self.started
+        now = time.perf_counter()
+        duration = now - self.started
         try:
             instruments = _instruments_of(self.method, self.route, self.status)
         except Exception:
             _in_flight.inc(-1)
             raise
         instruments.count(duration, self.sent)
-        if self.ids is not None:
-            exemplars.WRITER.note(*instruments.timed_as, duration, self.ids)
+        if self._keep(instruments.traffic, now):
+            exemplars.WRITER.note(*instruments.timed_as, duration, self.flight.ids)
         if self._handler is not None:
             self._handler.put(access.write(self, instruments.kind, duration))
+
+    def _keep(self, traffic: keeping.Traffic, now: float) -> bool:
+        """End the flight, and keep it if it matters; whether it was kept."""
+        flight, duration = self.flight, now - self.started
+        flight.over = True
+        failed = self.status >= _FAILED
+        verdict = traffic.judge(duration, now, failed, flight.asked)
+        if verdict is None:
+            return False
+        name = name_request(self.method, self.route)
+        facts = {
+            "request_id": self.request_id,
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "user_ref": self.user_ref,
+        }
+        outcome = "failed" if failed else "ok"
+        trace_log.keep(Kept(flight, verdict, "http", name, outcome, time.time(), duration, facts))
+        return True
 
     def context(self) -> dict[str, Any]:
         """The fields that every record of this request carries."""
         fields: dict[str, Any] = {"request_id": self.request_id}
-        if self.ids is not None:
-            fields["trace_id"], fields["span_id"] = self.ids
+        fields["trace_id"], fields["span_id"] = self.flight.ids
         if self.user_ref is not None:
             fields["user_ref"] = self.user_ref
         return fields

@@ -11,16 +11,20 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
 from church.observability import raise_in_tests, record_budget, request_observer
+from church.observability.fingerprints import name_type
 from church.observability.metrics import definitions
 from church.observability.metrics.definitions import bound_label
+from church.observability.never_breaks import never_breaks
 from church.observability.request_observer import Observation, current_observation
 from church.observability.threats import scan_text
-from church.observability.traces import process_tracer
+from church.observability.traces import keeping, recorder, trace_log
+from church.observability.traces.recorder import current_flight
+from church.observability.traces.trace_records import Kept
 
 auth_log = logging.getLogger("church.auth")
 content_log = logging.getLogger("church.content")
@@ -29,23 +33,7 @@ live_log = logging.getLogger("church.live")
 security_log = logging.getLogger("church.security")
 stripe_log = logging.getLogger("church.stripe")
 video_log = logging.getLogger("church.video")
-P = ParamSpec("P")
 _LONGEST_REASON = 500
-
-
-def never_breaks(verb: Callable[P, None]) -> Callable[P, None]:
-    """Count what ``verb`` raises instead of passing it to the caller."""
-
-    @functools.wraps(verb)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            verb(*args, **kwargs)
-        except Exception:
-            if raise_in_tests.on:
-                raise
-            definitions.telemetry_errors.labels("verb").inc()
-
-    return guarded
 
 
 # -- security -------------------------------------------------------------------------------------------------------
@@ -128,12 +116,6 @@ def track_refused(status: int, reason: str, client: str) -> str:
         return "-"
 
 
-def _note(name: str, facts: dict[str, str]) -> None:
-    """Add an event to the current span; does nothing while tracing is off."""
-    if process_tracer.active is not None:
-        process_tracer.active.note(name, facts)
-
-
 def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) -> None:
     """Log a security event and note it on the span; in a flood of one address only a part, though all are counted."""
     observation = current_observation()
@@ -149,7 +131,7 @@ def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) 
     security_log.warning(
         event_type.replace("_", " "), extra={"event": f"security.{event_type}", "severity": severity, **fields}
     )
-    _note(event_type, {"severity": severity})
+    recorder.note(event_type, {"severity": severity})
 
 
 @never_breaks
@@ -177,7 +159,7 @@ def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
         bound_label(kind, definitions.AUTH_TYPES), bound_label(outcome, definitions.AUTH_OUTCOMES)
     ).inc()
     auth_log.info(f"{kind} {outcome}".replace("_", " "), extra={"event": f"auth.{kind}", "outcome": outcome, **fields})
-    _note(f"auth.{kind}", {"outcome": outcome})
+    recorder.note(f"auth.{kind}", {"outcome": outcome})
 
 
 @never_breaks
@@ -190,10 +172,10 @@ def track_registration(source: str) -> None:
 def track_content_access(content_type: str, access_level: str, outcome: str) -> None:
     """Record a request for a page or video, and whether the reader got all of it, a teaser, or nothing."""
     _content_counter(content_type, access_level, outcome).inc()
-    if process_tracer.active is not None or content_log.isEnabledFor(logging.DEBUG):
+    if current_flight() is not None or content_log.isEnabledFor(logging.DEBUG):
         facts = {"content_type": content_type, "access_level": access_level, "outcome": outcome}
         content_log.debug("content access", extra={"event": "content.access", **facts})
-        _note("content.access", facts)
+        recorder.note("content.access", facts)
 
 
 @functools.lru_cache(maxsize=256)
@@ -252,34 +234,42 @@ def track_stripe_webhook(event_type: str, status: str, lag: float | None = None,
     level = logging.WARNING if status == "failed" else logging.INFO
     facts = {"event": "stripe.webhook", "stripe_event": event_type[:80], "outcome": status}
     stripe_log.log(level, f"Stripe webhook {status}".replace("_", " "), extra=facts | fields)
-    _note("stripe.webhook", {"type": label, "outcome": status})
+    recorder.note("stripe.webhook", {"type": label, "outcome": status})
 
 
 @contextmanager
-def time_outbound(service: str, is_refusal: Callable[[Exception], bool] = lambda _error: False) -> Iterator[None]:
+def time_outbound(
+    service: str, is_refusal: Callable[[Exception], bool] = lambda _error: False, *, verb: str, call: str = ""
+) -> Iterator[None]:
     """Time a call to another service; what it raises goes on, counted as a timeout, a refusal or a failure.
 
-    ``is_refusal`` decides whether an error means that the service works and declined, such as a card without money.
+    ``verb`` names its span together with the service, and ``call`` says more. ``is_refusal`` decides whether an error
+    means that the service works and declined, such as a card without money.
     """
     started = time.perf_counter()
-    outcome = "failed"
+    outcome, failure = "failed", None
     try:
         yield
         outcome = "success"
-    except TimeoutError:
-        outcome = "timeout"
+    except TimeoutError as error:
+        outcome, failure = "timeout", name_type(type(error))
         raise
     except Exception as error:
-        outcome = "refused" if is_refusal(error) else "failed"
+        outcome, failure = ("refused", None) if is_refusal(error) else ("failed", name_type(type(error)))
         raise
     finally:
-        _observe_outbound(service, outcome, time.perf_counter() - started)
+        _observe_outbound(service, (verb, call), outcome, started, failure)
 
 
 @never_breaks
-def _observe_outbound(service: str, outcome: str, seconds: float) -> None:
+def _observe_outbound(service: str, called: tuple[str, str], outcome: str, started: float, failure: str | None) -> None:
     label = bound_label(service, definitions.OUTBOUND_SERVICES)
-    definitions.outbound_request_duration.labels(label, outcome).observe(seconds)
+    definitions.outbound_request_duration.labels(label, outcome).observe(time.perf_counter() - started)
+    flight = current_flight()
+    if flight is not None:
+        verb, call = called
+        facts = {"peer.service": label, "church.outcome": outcome, **({"church.call": call} if call else {})}
+        flight.add(recorder.CLIENT, f"{verb} {label}", started, facts, failure)
 
 
 # -- deployments and incidents: their metrics are read from the rows, so only what has no row is counted here --------
@@ -291,7 +281,7 @@ def track_deployment(environment: str, status: str, kind: str, **fields: Any) ->
     facts = {"environment": environment, "outcome": str(status), "kind": str(kind)}
     extra = {"event": "delivery.deployment", **_as_log_fields(facts), **fields}
     delivery_log.info("deployment recorded", extra=extra)
-    _note("delivery.deployment", facts)
+    recorder.note("delivery.deployment", facts)
 
 
 @never_breaks
@@ -300,7 +290,7 @@ def track_incident(environment: str, severity: str, **fields: Any) -> None:
     facts = {"environment": environment, "severity": severity}
     extra = {"event": "delivery.incident_opened", **_as_log_fields(facts), **fields}
     delivery_log.warning("incident opened", extra=extra)
-    _note("delivery.incident_opened", facts)
+    recorder.note("delivery.incident_opened", facts)
 
 
 @never_breaks
@@ -309,7 +299,7 @@ def track_incident_resolution(environment: str, severity: str, seconds: float, *
     facts = {"environment": environment, "severity": severity}
     extra = {"event": "delivery.incident_resolved", "seconds": round(seconds, 3), **_as_log_fields(facts), **fields}
     delivery_log.info("incident resolved", extra=extra)
-    _note("delivery.incident_resolved", facts)
+    recorder.note("delivery.incident_resolved", facts)
 
 
 @never_breaks
@@ -320,7 +310,7 @@ def track_delivery_items_ignored(kind: str, reasons: Sequence[str]) -> None:
     reason = " / ".join(dict.fromkeys(reasons))[:_LONGEST_REASON]
     extra = {"event": "delivery.items_ignored", "kind": label, "count": len(reasons), "reason": reason}
     delivery_log.warning(f"{label}s ignored", extra=extra)
-    _note("delivery.items_ignored", {"kind": label, "count": str(len(reasons))})
+    recorder.note("delivery.items_ignored", {"kind": label, "count": str(len(reasons))})
 
 
 def _as_log_fields(facts: dict[str, str]) -> dict[str, str]:
@@ -345,7 +335,7 @@ def track_video_stream(video: str, quality: str, outcome: str) -> None:
     definitions.video_streams.labels(video, facts["quality"], facts["outcome"]).inc()
     level = logging.INFO if facts["outcome"] in {"started", "admin"} else logging.WARNING
     video_log.log(level, f"video stream {facts['outcome']}", extra={"event": "video.stream", **facts})
-    _note("video.stream", facts)
+    recorder.note("video.stream", facts)
 
 
 @never_breaks
@@ -374,16 +364,22 @@ class Handshake(NamedTuple):
 
     request_id: str
     client: str
-    span: tuple[str, str] | None
-    """Its trace and span, if it was sampled."""
+    span: recorder.Ids | None
+    """Its trace and span."""
 
 
 def handshake() -> Handshake:
-    """Remember the current request, which is about to become a live connection."""
+    """Remember the current request, which is about to become a live connection; its trace ends here."""
     observation = current_observation()
     if observation is None:
         return Handshake("-", "", None)
-    return Handshake(observation.request_id, observation.client, observation.ids)
+    _end_handshake(observation)
+    return Handshake(observation.request_id, observation.client, observation.flight.ids)
+
+
+@never_breaks
+def _end_handshake(observation: Observation) -> None:
+    observation.upgrade()
 
 
 @never_breaks
@@ -432,15 +428,31 @@ def live_message(opened_by: Handshake, kind: str, user_ref: str | None) -> Itera
     label = bound_label(kind, definitions.MESSAGES_RECEIVED)
     definitions.websocket_messages.labels("in", label).inc()
     observation = _MessageObservation(opened_by, user_ref)
-    token = request_observer.current.set(observation)
-    name = "chat.message" if label == "chat" else f"live.{label}"
+    token, flight_token = request_observer.current.set(observation), recorder.current.set(observation.flight)
+    failed = False
     try:
-        attributes = {"church.request_id": opened_by.request_id}
-        with process_tracer.linked_span(name, opened_by.span, attributes) as observation.ids:
-            yield
+        yield
+    except Exception as error:
+        observation.flight.error_type = recorder.name_failure(error)
+        failed = observation.flight.error_type is not None
+        raise
     finally:
+        _keep_message(observation, label, failed)
         observation.finished = True
+        recorder.current.reset(flight_token)
         request_observer.current.reset(token)
+
+
+@never_breaks
+def _keep_message(observation: _MessageObservation, label: str, failed: bool) -> None:
+    flight, now = observation.flight, time.perf_counter()
+    flight.over = True
+    duration, name = now - flight.began, f"live {label}"
+    verdict = keeping.traffic_of("live", label).judge(duration, now, failed, flight.asked)
+    if verdict is not None:
+        facts = {"request_id": observation.request_id, "user_ref": observation.user_ref}
+        outcome = "failed" if failed else "ok"
+        trace_log.keep(Kept(flight, verdict, "live", name, outcome, time.time(), duration, facts))
 
 
 @never_breaks
@@ -460,6 +472,7 @@ class _MessageObservation(Observation):
         self.started = time.perf_counter()
         self.request_id, self.client, _ = opened_by
         self.method, self.route, self.status, self.sent = "GET", "/ws", 101, 0
-        self.ids = self.client_request_id = None
+        self.flight = recorder.Flight(self.started, link=opened_by.span)
+        self.client_request_id = None
         self.user_ref = user_ref
         self.handed_over = self.finished = self.logged = False

@@ -2,7 +2,7 @@
 
 Nothing is started in it: no thread, no connection, no metric slot. The children take over its app, which has answered
 a few pages already, and connect and count by themselves, after the fork. So they share the memory of the code, and
-start within a moment. With tracing, which starts a thread with the app, each child makes its own.
+start within a moment.
 
 Python cannot load new code into a process that has the old. On SIGHUP the master therefore replaces itself by ``exec``:
 the same process with the same listening sockets and children, which loads code, templates and settings anew, starts new
@@ -132,14 +132,11 @@ class SiteMaster(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """Import and rehearse the site, without starting anything, and keep it out of garbage collections."""
         gc.disable()
         use_one_arena()
-        from church import create_app, telemetry  # noqa: PLC0415 - the master listens before it imports the site
+        from church import telemetry  # noqa: PLC0415 - the master listens before it imports the site
         from church.server.rehearsal import load_what_comes_later, rehearse  # noqa: PLC0415
 
         settings = keep_settings()
-        if telemetry.is_tracing():
-            create_app(settings.model_copy(update={"telemetry": False}))  # to import it
-        else:
-            rehearse(self.app.wsgi())
+        rehearse(self.app.wsgi())
         telemetry.compile_threat_patterns()
         load_what_comes_later(settings)
         early_names.note()

@@ -148,20 +148,12 @@ class Door:
         return Reply(visit.head.protocol, answer, body, sends_body, observation)
 
     def _is_allowed(self, visit: _Visit, kept: Kept) -> bool:
-        """Whether the app would answer, too: the site is open, nothing is suspicious, and no limit is reached.
-
-        A request that is sampled for a trace goes to the app, which has the spans.
-        """
+        """Whether the app would answer, too: the site is open, nothing is suspicious, and no limit is reached."""
         request, head, terms = visit.request, visit.head, kept.terms
         if not terms.in_maintenance and maintenance.find_state(self._app).shown is not None:
             return False
-        if self._has_telemetry:
-            trace_id = telemetry.sample(terms.path, head.fields.get("TRACEPARENT") if visit.is_trusted else None)
-            if trace_id is not None:
-                request.handed_on = {telemetry.SAMPLED: trace_id}
-                return False
-            if head.is_suspicious or telemetry.is_suspicious(request.uri, request.query, ()):
-                return False
+        if self._has_telemetry and (head.is_suspicious or telemetry.is_suspicious(request.uri, request.query, ())):
+            return False
         return terms.limit is None or rate_limits.count_client(self._app, terms.limit, visit.client) is None
 
     def _observe(self, visit: _Visit, kept: Kept, answer: Answer, sent: int) -> Any:
@@ -177,6 +169,7 @@ class Door:
                 "REMOTE_ADDR": visit.client,
                 "PATH_INFO": kept.terms.path,
                 "HTTP_HOST": fields.get("HOST"),
+                "HTTP_TRACEPARENT": fields.get("TRACEPARENT"),
                 "HTTP_X_REQUEST_ID": fields.get("X-REQUEST-ID"),
                 "HTTP_USER_AGENT": fields.get("USER-AGENT"),
                 "HTTP_REFERER": fields.get("REFERER"),

@@ -40,6 +40,18 @@ RETRY_AFTER = 1.0  # seconds without a call after a failure, so that not every c
 # Errors that mean that the server is gone, not that it refused a command.
 GONE = (RedisConnectionError, RedisTimeoutError, OSError)
 
+CallWatcher = Callable[[str, float, BaseException | None], None]
+"""Gets the name of each command, when it began by ``time.perf_counter``, and what it raised."""
+
+_watcher: CallWatcher | None = None
+
+
+def watch_calls(watcher: CallWatcher) -> None:
+    """Tell ``watcher`` of each call from now on."""
+    global _watcher  # noqa: PLW0603 - one for the process
+    _watcher = watcher
+
+
 _deadline: ContextVar[float | None] = ContextVar("church_store_deadline", default=None)
 
 
@@ -226,6 +238,22 @@ def _pool(url: str, connections: int) -> ConnectionPool:
     return ConnectionPool(**options)
 
 
+class _watched:  # noqa: N801 - a context manager without the cost of a generator
+    """Tell the watcher of one call."""
+
+    __slots__ = ("_began", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if _watcher is not None:
+            _watcher(self._name, self._began, error)
+
+
 class _Script(Script):
     def __init__(self, client: BoundedRedis, script: Any) -> None:
         super().__init__(client, script)
@@ -251,7 +279,7 @@ class BoundedRedis(redis.Redis):
         self._publishing = threading.Lock()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        with self.circuit.call(), self._turn():
+        with _watched(str(args[0])), self.circuit.call(), self._turn():
             return super().execute_command(*args, **options)
 
     @contextmanager
@@ -276,7 +304,7 @@ class BoundedRedis(redis.Redis):
         if not self._publishing.acquire(blocking=False):
             return super().publish(channel, message, **options)
         try:
-            with self.circuit.call():
+            with _watched("PUBLISH"), self.circuit.call():
                 return _ask(self._publisher, "PUBLISH", channel, message)
         finally:
             self._publishing.release()

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Response
 from flask.templating import Environment
+from jinja2 import Template
+
+from church import telemetry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -54,12 +57,23 @@ class SiteResponse(Response):
         return None if _REFUSED.search(head) or head.count("\n") != len(lines) else head.encode("latin-1")
 
 
+class _Template(Template):
+    """A template whose rendering, as a whole page or part, is a span of the request."""
+
+    def render(self, *args: Any, **kwargs: Any) -> str:
+        """Render the template; those that it includes or extends are a part of it."""
+        with telemetry.span(f"render {self.name}"):
+            return super().render(*args, **kwargs)
+
+
 class _Templates(Environment):
     """Templates that all have the same globals.
 
     Jinja gives each template a chain of its own globals and the common ones. It compares that chain's names, in Python,
     with the names of the page whenever a page imports macros. No template of the site has globals of its own.
     """
+
+    template_class = _Template
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """Return the common globals, with ``d`` before them if there is any."""

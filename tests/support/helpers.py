@@ -81,6 +81,7 @@ def captured_log(
         ListSink(),
         lambda _count: None,
     )
+    handler.on_exception = telemetry._keep_error
     root = logging.getLogger()
     former, former_handler, former_access = root.level, telemetry._handler, request_observer.access
     root.setLevel(level)

@@ -17,8 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from church.lib import threads
+from church.observability import raise_in_tests
 
 Dropped = Callable[[int], None]
+Line = bytes | Callable[[], bytes]
+"""A line that ends with a newline, or what makes one; that is called by the thread that writes."""
 
 _QUEUE_LINES = 20_000
 _BATCH_BYTES = 1 << 18
@@ -30,26 +33,27 @@ _LAST_WAIT = 1.0  # seconds that stop() waits for the batch that is being writte
 class Sink:
     """A bounded queue of lines before one file descriptor; subclasses open it. ``dropped`` counts lost lines."""
 
-    def __init__(self, dropped: Dropped) -> None:
+    def __init__(self, dropped: Dropped, most: int = 0) -> None:
         self._dropped = dropped
+        self._most = most or _QUEUE_LINES
         self._started_in = 0
         self._stopped = False
         self._renew()
 
     def _renew(self) -> None:
         """Begin with an empty queue and free locks; a forked child leaves those of its parent's threads alone."""
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[Line] = deque()
         self._turn = threads.allocate_rlock()  # one writer at a time: the thread, or flush() at the end
         self._idle = threads.allocate_lock()  # held while no line has come; the thread waits for it
         self._idle.acquire()
         self._pid = os.getpid()
 
-    def put(self, line: bytes) -> None:
-        """Take a line that ends with a newline; never blocks, never raises, in a signal handler neither."""
+    def put(self, line: Line) -> None:
+        """Take a line; never blocks, never raises, in a signal handler neither."""
         pid = os.getpid()
         if self._pid != pid:
             self._renew()
-        if len(self._queue) >= _QUEUE_LINES:
+        if len(self._queue) >= self._most:
             self._dropped(1)
             return
         self._queue.append(line)
@@ -93,15 +97,29 @@ class Sink:
                 return
 
     def _write_batch(self) -> None:
-        lines, size = [], 0
-        with contextlib.suppress(IndexError):
-            while size < self._batch_bytes():
-                lines.append(self._queue.popleft())
-                size += len(lines[-1])
+        lines: list[bytes] = []
+        size = 0
+        while size < self._batch_bytes() and (line := self._next_line()) is not None:
+            lines.append(line)
+            size += len(line)
         try:
             self._write(b"".join(lines))
         except (OSError, ValueError):
             self._dropped(len(lines))
+
+    def _next_line(self) -> bytes | None:
+        """Take the next line from the queue; one that cannot be made is dropped."""
+        while True:
+            try:
+                line = self._queue.popleft()
+            except IndexError:
+                return None
+            try:
+                return line if isinstance(line, bytes) else line()
+            except Exception:
+                if raise_in_tests.on:
+                    raise
+                self._dropped(1)
 
     def _batch_bytes(self) -> int:
         return _BATCH_BYTES
@@ -120,8 +138,8 @@ class Sink:
 class FileSink(Sink):
     """A file that many processes append to; it is opened anew after logrotate has moved it away."""
 
-    def __init__(self, path: Path, dropped: Dropped) -> None:
-        super().__init__(dropped)
+    def __init__(self, path: Path, dropped: Dropped, most: int = 0) -> None:
+        super().__init__(dropped, most)
         self.path = path
         self._fd = -1
         self._torn = False

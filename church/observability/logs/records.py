@@ -108,11 +108,15 @@ class Handler(logging.Handler):
         self.setFormatter(formatter)
         self._everything = everything
         self._errors = errors
+        self.on_exception: Callable[[logging.LogRecord], None] | None = None
+        """Called with each record that has a traceback."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Format and write a record; never raises, whatever its values are."""
         try:
             line = self.format(record).encode() + b"\n"
+            if record.exc_info and self.on_exception is not None:
+                self.on_exception(record)
         except Exception:  # noqa: BLE001 - a value's own __str__ may raise anything
             self._dropped(1)
             return

@@ -112,6 +112,8 @@ WEBHOOK_STATUSES = ("processed", "duplicate", "ignored", "failed", "invalid_sign
 OUTBOUND_SERVICES = ("smtp", "stripe", "s3")
 OUTBOUND_OUTCOMES = ("success", "refused", "failed", "timeout")
 TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
+TELEMETRY_LOSSES = ("span", "record", "error", "export")
+"""Spans beyond the most of a trace, lines of traces.log, errors left out in a flood, spans that no collector got."""
 
 http_requests = Counter(
     "http_requests", "Answered HTTP requests.", ["method", "route", "status_code"], registry=CATALOGUE
@@ -183,6 +185,12 @@ telemetry_errors = Counter(
     ["part"],
     registry=CATALOGUE,
 )
+telemetry_lost = Counter(
+    "telemetry_lost",
+    "Spans, records of traces.log and exported spans that were left out or could not be delivered.",
+    ["kind"],
+    registry=CATALOGUE,
+)
 telemetry_series_dropped = Counter(
     "telemetry_series_dropped", "Label sets that were dropped because their metric has too many.", registry=CATALOGUE
 )
@@ -233,6 +241,8 @@ def _from_zero() -> None:
 
 
 _from_zero()
+for _kind in TELEMETRY_LOSSES:
+    telemetry_lost.labels(_kind)
 
 
 CONNECTION_OUTCOMES = (

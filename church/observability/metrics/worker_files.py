@@ -41,6 +41,7 @@ class Slots:
     def __init__(self) -> None:
         self.directory: Path | None = None
         self.number: int | None = None
+        self.role = ""
         self.damage: list[str] = []
         self._lock_fd: int | None = None
         self._files: dict[str, SlotFile] = {}
@@ -59,7 +60,7 @@ class Slots:
         with suppress(OSError):  # a full disk: it counts all the same, only its pid and role are unknown
             os.truncate(fd, 0)
             os.pwrite(fd, json.dumps({"pid": os.getpid(), "role": role, "namespace": pid_namespace()}).encode(), 0)
-        self.directory, self.number, self._lock_fd = directory, number, fd
+        self.directory, self.number, self._lock_fd, self.role = directory, number, fd, role
         for path in directory.glob(f"*_slot{number}.db"):
             self._make_usable(path)
         SlotValue.bind_all()
@@ -74,6 +75,11 @@ class Slots:
         except client_internals.DamagedFileError as error:
             set_aside(path)
             self.damage.append(f"{path.name}: {error}")
+
+    @property
+    def name(self) -> str:
+        """The process, by its role and slot; its pid while it has none."""
+        return f"{self.role}-{self.number}" if self.number is not None else f"pid-{os.getpid()}"
 
     def file(self, prefix: str) -> SlotFile:
         """The file of this process's slot for one kind of metric. Raises OSError on a full disk."""

@@ -1,1 +1,1 @@
-"""OpenTelemetry spans of sampled requests."""
+"""The flight recorder: the spans of every request, job and live message, kept where its end shows that they matter."""

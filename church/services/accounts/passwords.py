@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import bcrypt
 
+from church import telemetry
 from church.config import current_settings
 from church.lib.addresses import SITE_PREFIX, network_of
 from church.lib.fair_pool import FairPool, Share
@@ -70,7 +71,8 @@ def hash_password(text: str, sender: Sender) -> str:
     """Hash a password for the database. Raises ValueError beyond 256 characters, BusyError without a place to wait."""
     if len(text) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"a password has at most {MAX_PASSWORD_LENGTH} characters: call weakness() first")
-    hashed = _pool.run(sender.client, sender.shares(), bcrypt.hashpw, to_bcrypt_input(text), bcrypt.gensalt(COST))
+    with telemetry.span("password.hash"):
+        hashed = _pool.run(sender.client, sender.shares(), bcrypt.hashpw, to_bcrypt_input(text), bcrypt.gensalt(COST))
     return hashed.decode()
 
 
@@ -82,7 +84,8 @@ def check_password(text: str, stored: str | None, sender: Sender) -> bool:
     possible = len(text) <= MAX_PASSWORD_LENGTH and stored is not None and _cost(stored) is not None
     hashed = stored if possible and stored is not None else _unmatchable()
     typed = to_bcrypt_input(text[:MAX_PASSWORD_LENGTH])
-    matches = _pool.run(sender.client, sender.shares(), bcrypt.checkpw, typed, hashed.encode())
+    with telemetry.span("password.hash"):
+        matches = _pool.run(sender.client, sender.shares(), bcrypt.checkpw, typed, hashed.encode())
     return matches and possible
 
 

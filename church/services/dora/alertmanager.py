@@ -169,7 +169,7 @@ def _record_alerts(alerts: list[Alert]) -> list[AlertOutcome]:
     window = timedelta(seconds=current_settings().incident_window)
     changed: list[incidents.IncidentOutcome] = []
     outcomes: list[AlertOutcome] = []
-    with telemetry.span("delivery.alerts", None, **{"church.alerts": len(alerts)}), db.write() as session:
+    with telemetry.span("delivery.alerts", **{"church.alerts": len(alerts)}), db.write() as session:
         for alert in alerts:
             reason = _why_ignored(alert)
             recorded = _record(session, alert, window) if reason is None else None

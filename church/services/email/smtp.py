@@ -80,7 +80,8 @@ def _greeting(host: str) -> str:
 def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
     """Send the email. Raises MailDeferredError or MailRefusedError; neither contains the recipient's address."""
     try:
-        with telemetry.time_outbound("smtp"), open_connection(parse_server(settings), STEP, WHOLE) as smtp:
+        outbound = telemetry.time_outbound("smtp", verb="send")
+        with outbound, open_connection(parse_server(settings), STEP, WHOLE) as smtp:
             _send(smtp, to_wire(settings.sender), to_wire(recipient), message)
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise classify_error(error) from None

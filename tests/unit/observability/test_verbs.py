@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from church import telemetry
+from church.errors import InvalidError
 from church.observability import raise_in_tests, record_budget, request_observer, verbs
 from church.observability.metrics import definitions
 from church.observability.record_budget import RecordBudget
 from church.observability.threats import scan_text
-from church.observability.traces import process_tracer
-from church.observability.traces.tracing import Tracing
+from church.observability.traces import recorder
 from church.observability.verbs import Handshake
 from tests.support.helpers import BY_PROXY, add_view, captured_log, grows
+from tests.support.kept_traces import KeptTraces
 
 OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
 
@@ -298,25 +298,35 @@ def test_record_of_a_verb_has_the_logger_of_its_domain(
 # -- live connections -----------------------------------------------------------------------------------------------
 
 
-def test_live_message_is_its_own_trace_linked_to_the_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
-    exporter = InMemorySpanExporter()
-    tracing = Tracing(exporter, {"service.name": "church"}, ())
-    monkeypatch.setattr(process_tracer, "active", tracing)
+def test_live_message_is_its_own_trace_linked_to_the_handshake(kept: KeptTraces) -> None:
     with telemetry.live_message(OPENED, "chat", "ada"), telemetry.span("inner"):
         observation = request_observer.current_observation()
         assert observation is not None
         assert observation.context()["request_id"] == "opened.1"
         ids = observation.ids
     assert request_observer.current_observation() is None
-    tracing.stop()
-    inner, outer = exporter.get_finished_spans()
-    assert (inner.name, outer.name) == ("inner", "chat.message")
-    assert inner.parent is not None
-    assert outer.parent is None
-    assert [f"{link.context.trace_id:032x}" for link in outer.links] == ["0af7651916cd43dd8448eb211c80319c"]
-    assert ids == (f"{outer.context.trace_id:032x}", f"{outer.context.span_id:016x}")
-    assert outer.attributes is not None
-    assert outer.attributes["church.request_id"] == "opened.1"
+    (trace,) = kept.traces
+    assert (trace["root"], trace["name"], trace["outcome"]) == ("live", "live chat", "ok")
+    assert ids == (trace["trace_id"], trace["span_id"])
+    assert trace["links"] == [["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"]]
+    assert (trace["request_id"], trace["user_ref"]) == ("opened.1", "ada")
+    ((_, parent, kind, name, *_rest),) = trace["spans"]
+    assert (parent, kind, name) == (trace["span_id"], "INTERNAL", "inner")
+    assert "parent_span_id" not in trace
+
+
+def test_live_message_that_fails_is_kept(kept: KeptTraces) -> None:
+    recorder.prepare(recorder.Rules())
+    with pytest.raises(LookupError), telemetry.live_message(OPENED, "chat", "ada"):
+        raise LookupError
+    (trace,) = kept.traces
+    assert (trace["kept"], trace["outcome"], trace["error_type"]) == ("failed", "failed", "LookupError")
+
+
+def test_live_message_that_was_wrong_is_no_failure(kept: KeptTraces) -> None:
+    with pytest.raises(InvalidError), telemetry.live_message(OPENED, "chat", "ada"):
+        raise InvalidError
+    assert [trace["outcome"] for trace in kept.traces] == ["ok"]
 
 
 def test_live_message_of_any_kind_is_counted_under_a_bounded_name() -> None:

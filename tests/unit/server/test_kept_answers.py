@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from flask import Flask, url_for
 
-from church import telemetry
 from church.blueprints import markdown
 from church.extensions import db
 from church.lib.host_mark import HostMark
@@ -25,6 +24,7 @@ from church.services.videos.newest import mark_changed
 from church.web import answer_cache, identity, maintenance
 from tests.support.door_fixture import DoorSite, DoorSocket, count_all
 from tests.support.helpers import captured_log, grows, with_settings
+from tests.support.kept_traces import KeptTraces
 from tests.support.pages_fixture import make_site, small_library, write_page
 from tests.support.people import add_user, client_of
 from tests.support.pictures import make_png
@@ -231,15 +231,15 @@ def test_an_attack_is_recorded_once_by_the_app(site: DoorSite) -> None:
         assert not site.get("/pages/open", User_Agent="<script>alert(1)</script>").by_door
 
 
-def test_a_sampled_request_goes_to_the_app_with_its_trace(site: DoorSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_answer_is_traced_as_the_apps_would_be(site: DoorSite, kept: KeptTraces) -> None:
     site.get_kept("/pages/open")
-    seen: list[Any] = []
-    monkeypatch.setattr(telemetry, "sample", lambda path, parent: (seen.append((path, parent)), 7)[1])
-    inner = site.worker.wsgi
-    site.worker.wsgi = lambda environ, start: (inner(environ, start), seen.append(environ[telemetry.SAMPLED]))[0]
+    kept.clear()
     sent = site.get("/pages/open", traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-    assert not sent.by_door
-    assert seen == [("/pages/open", None), 7]  # a stranger's parent decides nothing
+    assert sent.by_door
+    (trace,) = kept.traces
+    assert (trace["name"], trace["kept"], trace["spans"]) == ("GET /pages/<slug>", "asked", [])
+    assert trace["request_id"] == sent.headers["x-request-id"]
+    assert "parent_span_id" not in trace  # a stranger's parent decides nothing
 
 
 def test_telemetry_turned_off_leaves_the_answer_without_an_id(tmp_path: Path, content: Path) -> None:

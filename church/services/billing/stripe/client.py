@@ -104,7 +104,8 @@ class StripeGateway:
         """See ``Gateway``."""
         self._circuit.check()
         try:
-            with telemetry.time_outbound("stripe", _is_refusal), deadline(BUDGET):
+            outbound = telemetry.time_outbound("stripe", _is_refusal, verb=_verb_of(method), call=method)
+            with outbound, deadline(BUDGET):
                 answer = _call(self._client, method, ids, key, params)
         except (StripeDownError, TimeoutError) as error:
             self._circuit.failed(str(error.__cause__ or error)[:200])
@@ -123,7 +124,7 @@ def _call(
     import stripe  # noqa: PLC0415 - see above
 
     try:
-        if method.endswith((".retrieve", ".list")):
+        if _verb_of(method) == "GET":
             return _read(client, method, ids, params)
         function: Any = reduce(getattr, method.split("."), client.v1)
         answer: StripeObject = function(*ids, params, {"idempotency_key": key} if key else {}).to_dict(for_json=True)
@@ -137,6 +138,11 @@ def _call(
         param = getattr(error, "param", None)
         raise StripeRefusedError(error.code or type(error).__name__, param, error.http_status) from error
     return answer
+
+
+def _verb_of(method: str) -> str:
+    """The HTTP method of a call; Stripe changes things by POST."""
+    return "GET" if method.endswith((".retrieve", ".list")) else "POST"
 
 
 def _is_refusal(error: Exception) -> bool:

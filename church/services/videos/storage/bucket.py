@@ -94,7 +94,7 @@ def run_remove_job(payload: dict[str, Any]) -> None:
 
 def upload_file(key: str, file: Path) -> None:
     """Upload ``file`` as ``key``, in parts with a timeout each. Raises UnavailableError."""
-    with _bucket_call():
+    with _bucket_call("PUT"):
         _client().upload_file(str(file), _bucket_name(), key, ExtraArgs={"ContentType": "video/mp4"})
 
 
@@ -102,7 +102,7 @@ def delete_keys(keys: Sequence[str]) -> None:
     """Delete ``keys`` from the bucket; missing ones are ignored. Raises UnavailableError."""
     for start in range(0, len(keys), _KEYS_PER_DELETION):
         batch = {"Objects": [{"Key": key} for key in keys[start : start + _KEYS_PER_DELETION]], "Quiet": True}
-        with _bucket_call():
+        with _bucket_call("POST"):
             errors = _client().delete_objects(Bucket=_bucket_name(), Delete=batch).get("Errors")
         if errors:  # S3 reports them in a response with status 200
             raise UnavailableError(f"The video bucket did not delete {len(errors)} files: {errors[0].get('Code')}.")
@@ -118,10 +118,10 @@ def is_boto3_installed() -> bool:
 
 
 @contextmanager
-def _bucket_call() -> Iterator[None]:
+def _bucket_call(verb: str) -> Iterator[None]:
     """Time a call of the bucket and turn its errors into UnavailableError, so that jobs try again."""
     try:
-        with telemetry.time_outbound("s3"):
+        with telemetry.time_outbound("s3", verb=verb):
             yield
     except ImportFailedError:
         raise

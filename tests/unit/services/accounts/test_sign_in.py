@@ -249,11 +249,11 @@ def test_sign_in_is_logged_with_ref_and_without_address() -> None:
 
 
 def test_sign_in_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    member()
     names: list[str] = []
     monkeypatch.setattr(accounts_sign_in.telemetry, "span", lambda name: names.append(name) or nullcontext())
-    member()
     sign_in()
-    assert names == ["auth.login"]
+    assert names == ["auth.login", "password.hash"]
 
 
 def test_sign_out_ends_only_this_session() -> None:
