@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from church.lib.files import make_private
-from church.lib.local_servers import observatory_folder
+from church.lib.local_servers import observatory_folder, observatory_socket
 from church.lib.processes import receive_signals
 from church.lib.threads import start_beside
 from church.telemetry_store.engine import Engine
@@ -24,6 +24,7 @@ from church.telemetry_store.follow import Follower
 from church.telemetry_store.ingest import Ingest, Limits
 from church.telemetry_store.log_watch import LogWatch
 from church.telemetry_store.metrics.sampler import Sampler
+from church.telemetry_store.server import QueryServer
 from church.telemetry_store.site import Target
 from church.telemetry_store.store import Store
 
@@ -73,6 +74,12 @@ class _Observer:
         limits = Limits(plan.days, plan.bytes)
         self._ingest = Ingest(store, follower, self._engine, host, limits, note_errors=self._reports.note)
         self._sampler = Sampler(site, host, folder, store.take_samples)
+        self._server = QueryServer(
+            observatory_socket(Path(plan.instance)),
+            store,
+            self._engine,
+            lambda: {**self._ingest.describe(), "version": plan.version},
+        )
         self._ended = threading.Event()
         self._next_try = 0.0
 
@@ -81,6 +88,7 @@ class _Observer:
         for number in _ENDS:
             signal.signal(number, lambda _number, _frame: self._stop())
         log.info("the telemetry store runs", extra={"event": "observe.start"})
+        self._server.start()
         start_beside("samples", self._sampler.run, self._ended)
         start_beside("errors", self._reports.run, self._ended)
         try:
@@ -89,6 +97,7 @@ class _Observer:
         finally:
             self._ended.set()
             self._reports.wake()
+            self._server.stop()
             self._engine.stop()
             self._watch.close()
         log.info("the telemetry store ends", extra={"event": "observe.end"})

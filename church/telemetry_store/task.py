@@ -19,7 +19,7 @@ TOO_MUCH = "The answer is larger than 8 MB. Ask for fewer rows or a shorter time
 
 
 class UnreadableError(Exception):
-    """A file that a statement reads is missing or damaged."""
+    """A statement failed: a file that it reads is missing or damaged, or the statement is wrong."""
 
 
 class Task:
@@ -88,12 +88,14 @@ class Task:
             raise self._stopped
         try:
             rows = self.connection.execute(statement, values).fetchall()
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
-            raise UnreadableError(str(error)) from error
         except duckdb.InterruptException:
             if self._stopped is not None:
                 raise self._stopped from None
             raise
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:  # DuckDB has many names for what is wrong with a file
+            raise UnreadableError(str(error)) from error
         names = [column[0] for column in self.connection.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
 

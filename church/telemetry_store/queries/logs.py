@@ -51,7 +51,7 @@ def _parse_tail(arguments: Arguments) -> Plan:
         "limit": arguments.integer("limit", 1, MOST_ROWS, 100),
     }
     arguments.finish()
-    since = int(time.time() - _TAIL_SECONDS) * 1_000_000
+    since = int(time.time() - _TAIL_SECONDS) * 1_000_000 if after is None else 0
     return Plan(args, {"logs": (since, LATEST)}, after_seq=0 if after is None else after.seq)
 
 
