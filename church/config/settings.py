@@ -47,7 +47,7 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
     bind: Bind = setting("CHURCH_BIND", "127.0.0.1:8000", "Address and port that gunicorn listens on.")
     workers: int = setting("WEB_CONCURRENCY", 2, "How many gunicorn workers serve requests.", ge=1, le=64)
     instance: Path = setting("CHURCH_INSTANCE", Path("instance"), "Folder of the database, secrets and sockets.")
-    log_dir: Path = setting("CHURCH_LOG_DIR", Path("logs"), "Folder of `combined.log` and `error.log`.")
+    log_dir: Path = setting("CHURCH_LOG_DIR", Path("logs"), "Folder of `combined.log`, `error.log` and `traces.log`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
         "LOG_LEVEL", "INFO", "Lowest level that is logged."
     )
@@ -130,7 +130,7 @@ class Settings(BrandSettings, MediaSettings, LiveSettings, DeliverySettings, Ema
     trace_paths: Annotated[tuple[str, ...], NoDecode] = setting(
         "CHURCH_TRACE_PATHS",
         ("/auth/login", "/stripe/webhook", "/api/telemetry/"),
-        "Requests to paths that start with one of these are always traced.",
+        "Traces of requests to paths that start with one of these are always kept.",
     )
     web_vitals: int = setting(
         "CHURCH_WEB_VITALS",
