@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from random import uniform
+from time import perf_counter
 
 from flask import Flask, current_app
 from sqlalchemy import Connection, Engine, func, select, text
@@ -111,7 +112,7 @@ class _State:
         if not is_sqlite(self.settings):
             yield 0.0
             return
-        started, began = time.monotonic(), time.perf_counter()
+        started, began = time.monotonic(), perf_counter()
         try:
             self.turn.take(WRITE_WAIT)
         except TimeoutError:
@@ -313,7 +314,7 @@ def _state() -> _State:
 
 def _begin(engine: Engine, wait: float) -> Connection:
     """Open a connection in a transaction, trying for ``wait`` seconds while another writer has SQLite's lock."""
-    deadline, began = time.monotonic() + wait, time.perf_counter()
+    deadline, began = time.monotonic() + wait, perf_counter()
     pause = _FIRST_PAUSE
     while True:
         connection = None

@@ -1,7 +1,8 @@
-"""Real OTLP over HTTP: a collector of the tests decodes the spans of real workers."""
+"""Traces of real workers: in traces.log, and by OTLP over HTTP at a collector of the tests, which decodes them."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support import load
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
 
 Start = Callable[..., Site]
+SERVER = Span.SPAN_KIND_SERVER
 
 
 class Collector:
@@ -56,28 +59,37 @@ def collector() -> Iterator[Collector]:
     one.server.server_close()
 
 
-def test_sampled_request_arrives_with_its_statements_and_its_log_record(site: Start, collector: Collector) -> None:
+def kept(one: Site) -> list[dict[str, Any]]:
+    """The records of traces.log so far."""
+    file = one.logs / "traces.log"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_trace_is_in_the_log_and_at_the_collector_with_the_same_ids(site: Start, collector: Collector) -> None:
     one = site(
         WEB_CONCURRENCY="1",
         CHURCH_TRUSTED_PROXIES="127.0.0.1",
+        CHURCH_TRACE_PATHS="/pages/",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url,
         OTEL_BSP_SCHEDULE_DELAY="100",
+        OTEL_SERVICE_NAME="parish",
     )
     one.get("/pages/?q=backup&token=kAleidoscope-91", **{"X-Request-ID": "traced.1"})
     wait_until(lambda: any(s.name == "GET /pages/" for s in collector.spans), "the span of the request")
     root = next(s for s in collector.roots() if s.name == "GET /pages/")
-    children = [s for s in collector.spans if s.parent_span_id == root.span_id]
-    assert any("SELECT" in span.name for span in children)
     attributes = {a.key: a.value for a in root.attributes}
     assert attributes["church.request_id"].string_value == "traced.1"
-    assert "kAleidoscope" not in str(collector.spans)
-    assert collector.resources[0]["service.name"] == "church"
-    wait_until(lambda: any(r.get("trace_id") == root.trace_id.hex() for r in one.records()), "its access record")
-    one.get("/pages/what-this-site-is")
-    wait_until(lambda: any(s.name == "content.render" for s in collector.spans), "the span of the page's text")
+    assert collector.resources[0]["service.name"] == "parish"
+    (trace,) = (record for record in kept(one) if record["request_id"] == "traced.1")
+    assert (trace["trace_id"], trace["span_id"]) == (root.trace_id.hex(), root.span_id.hex())
+    below = {s.span_id.hex(): s.name for s in collector.spans if s.trace_id == root.trace_id} | {}
+    assert {span[0]: span[3] for span in trace["spans"]} == {k: v for k, v in below.items() if k != trace["span_id"]}
+    assert any(name.startswith("SELECT ") for name in below.values())
+    assert "kAleidoscope" not in str(collector.spans) + str(kept(one))
+    wait_until(lambda: any(r.get("trace_id") == trace["trace_id"] for r in one.records()), "its access record")
 
 
-def test_one_request_in_ten_is_sampled_and_untrusted_traceparents_change_nothing(
+def test_share_of_the_sampler_is_kept_and_untrusted_traceparents_change_nothing(
     site: Start, collector: Collector
 ) -> None:
     one = site(
@@ -90,28 +102,42 @@ def test_one_request_in_ten_is_sampled_and_untrusted_traceparents_change_nothing
     forced = f"traceparent: 00-{'ab' * 16}-{'cd' * 8}-01\r\n"
     connection = load.Connection(one.port)
     for _ in range(1000):
-        assert connection.get("/health", headers=forced) == 200
+        assert connection.get("/robots.txt", headers=forced) == 200
     connection.close()
     one.gunicorn.terminate()
     one.gunicorn.wait(60)
-    sampled = [s for s in collector.roots() if s.name == "GET /health"]
-    assert 50 <= len(sampled) <= 160  # 100 is the mean; 5 standard deviations are 47
-    assert "ab" * 16 not in {s.trace_id.hex() for s in collector.spans}
+    traces = [record for record in kept(one) if record["name"] == "GET /robots.txt"]
+    asked = [record for record in traces if record["kept"] == "asked"]
+    assert 50 <= len(asked) <= 160  # 100 is the mean; 5 standard deviations are 47
+    assert len([s for s in collector.roots() if s.name == "GET /robots.txt"]) == len(traces)
+    assert "ab" * 16 not in {record["trace_id"] for record in traces}
 
 
 def test_traceparent_of_a_trusted_proxy_is_continued(site: Start, collector: Collector) -> None:
     one = site(
         WEB_CONCURRENCY="1",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url,
-        OTEL_TRACES_SAMPLER="parentbased_always_off",
         OTEL_BSP_SCHEDULE_DELAY="100",
         CHURCH_TRUSTED_PROXIES="127.0.0.1",
     )
+    for _ in range(2):  # made by the app, then kept by the worker
+        one.get("/robots.txt", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01")
     one.get("/health", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01")
-    one.get("/robots.txt")
-    wait_until(lambda: collector.spans, "the trusted trace")
-    assert {(s.name, s.trace_id.hex(), s.parent_span_id.hex()) for s in collector.spans} == {
-        ("GET /health", "ab" * 16, "cd" * 8)
+    wait_until(lambda: len(collector.spans) >= 2, "the trusted traces")
+    assert {(s.name, s.trace_id.hex(), s.parent_span_id.hex()) for s in collector.spans if s.kind == SERVER} == {
+        ("GET /robots.txt", "ab" * 16, "cd" * 8)
+    }
+
+
+def test_probe_that_fails_is_kept_and_one_that_works_is_not(site: Start) -> None:
+    one = site(WEB_CONCURRENCY="1")
+    assert one.get("/ready")[0] == 200
+    database = one.settings.instance / "church.db"
+    database.rename(database.with_suffix(".away"))
+    wait_until(lambda: one.get("/ready")[0] == 503, "the site is not ready")
+    wait_until(lambda: kept(one), "the trace")
+    assert {(record["name"], record["status"], record["kept"]) for record in kept(one)} == {
+        ("GET /ready", 503, "failed")
     }
 
 
@@ -119,9 +145,11 @@ def test_collector_that_is_down_loses_spans_and_no_request(site: Start) -> None:
     one = site(
         WEB_CONCURRENCY="1",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces",
+        OTEL_TRACES_SAMPLER="always_on",
         OTEL_BSP_SCHEDULE_DELAY="100",
         OTEL_EXPORTER_OTLP_TIMEOUT="1",
     )
-    tally = load.run(one.port, ["/health"], 4, lambda asked: asked >= 50)
-    assert tally.answers == {("/health", 200): 200}
-    wait_until(lambda: one.value("telemetry_errors_total", part="trace") > 0, "the lost batch is counted")
+    tally = load.run(one.port, ["/robots.txt"], 4, lambda asked: asked >= 50)
+    assert tally.answers == {("/robots.txt", 200): 200}
+    wait_until(lambda: one.value("telemetry_lost_total", kind="export") >= 200, "the lost spans are counted")
+    assert one.value("telemetry_errors_total", part="trace") > 0
