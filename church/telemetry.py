@@ -7,19 +7,21 @@ dropped and counted in ``telemetry_errors_total``; in the tests it raises (``obs
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flask import Flask
 
 from church.config import Settings
+from church.lib import cpu_accounts
 from church.lib.threads import run_off_hub
 from church.lib.version import COMMIT, VERSION
-from church.observability import request_observer
+from church.observability import cpu_time, request_observer
 from church.observability.fingerprints import name_type
 from church.observability.job_observer import observe_job
 from church.observability.logs import records
@@ -74,7 +76,9 @@ __all__ = [
     "StateMetric",
     "Telemetry",
     "begin_request",
+    "charge_live",
     "compile_threat_patterns",
+    "each_second",
     "end_process",
     "handshake",
     "instrument_engine",
@@ -120,6 +124,8 @@ __all__ = [
     "unrecorded",
 ]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 log = logging.getLogger("church.telemetry")
 
 _STORE = {"db.system.name": "redis"}
@@ -141,6 +147,8 @@ def start_process(settings: Settings, role: str) -> None:
     compile_threat_patterns()
     worker_files.SLOTS.take(settings.metrics_dir, role)
     damage.report_own_damage()
+    if settings.telemetry:
+        cpu_time.start()
 
 
 def compile_threat_patterns() -> None:
@@ -191,8 +199,28 @@ def unrecorded() -> Iterator[None]:
         worker_files.SlotValue.restore_counts(counts)
 
 
+def each_second() -> None:
+    """Do what is due every second, in the main thread of a process: report what was withheld, count CPU time."""
+    report_withheld()
+    if cpu_accounts.is_started():
+        cpu_time.count()
+
+
+def charge_live(fn: Callable[P, T]) -> Callable[P, T]:
+    """``fn``, for the live connections: a greenlet that calls it is charged to them."""
+
+    @functools.wraps(fn)
+    def charged(*args: P.args, **kwargs: P.kwargs) -> T:
+        with cpu_accounts.charged_to(cpu_accounts.LIVE):
+            return fn(*args, **kwargs)
+
+    return charged
+
+
 def end_process() -> None:
     """Write the log lines and send the traces that are still queued; bounded in time."""
+    if cpu_accounts.is_started():
+        cpu_time.count()
     report_withheld(everything=True)
     if _trace_log is not None:
         _trace_log.stop()

@@ -278,6 +278,7 @@ def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
         ("http_requests_total", "method"): methods,
         ("outbound_request_duration_seconds", "service"): (*definitions.OUTBOUND_SERVICES, OTHER),
         ("outbound_request_duration_seconds", "outcome"): definitions.OUTBOUND_OUTCOMES,
+        ("process_cpu_by_work_seconds_total", "work"): definitions.WORK,
         ("rate_limit_hits_total", "limit"): (*definitions.LIMITS, OTHER),
         ("security_events_total", "event_type"): (*definitions.SECURITY_EVENTS, OTHER),
         ("security_events_total", "severity"): (*definitions.SEVERITIES, OTHER),

@@ -113,7 +113,7 @@ class _JobWorker:
         with woken_by(watch.wake):
             while not self.stop.is_set():
                 wait(_STOP_POLL)
-                telemetry.report_withheld()
+                telemetry.each_second()
         self.work_signal.send()
         watch.wake()
         deadline = time.monotonic() + STOP_WAIT

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, Unpack, cast
 
 from church.errors import BusyError
+from church.lib.cpu_accounts import credit_caller
 from church.lib.per_process import PerProcess
 from church.lib.threads import capture_outcome, is_patched
 
@@ -182,7 +183,7 @@ class FairPool:
     def _call(self, pool: ThreadPool, fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
         """Call ``fn`` in a free thread; it is passed on when it is done, even if nobody waits for the result."""
         try:
-            work = pool.spawn(_call_with_niceness, self._niceness, fn, args)
+            work = pool.spawn(credit_caller(_call_with_niceness), self._niceness, fn, args)
         except BaseException:
             self._pass_on()
             raise

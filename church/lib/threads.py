@@ -34,7 +34,9 @@ def run_off_hub(fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
         return fn(*args)
     import gevent  # noqa: PLC0415 - loaded already: the process is patched
 
-    value, error = gevent.get_hub().threadpool.apply(capture_outcome, (fn, args))
+    from church.lib.cpu_accounts import credit_caller  # noqa: PLC0415 - it needs the locks below
+
+    value, error = gevent.get_hub().threadpool.apply(credit_caller(capture_outcome), (fn, args))
     if error is not None:
         raise error
     result: _T = value
@@ -167,6 +169,11 @@ def allocate_lock() -> Any:
 def allocate_rlock() -> Any:
     """A lock of the operating system that knows its thread: ``_is_owned()``."""
     return _original("_thread", "RLock")()
+
+
+def identifiers() -> tuple[Callable[[], int], Callable[[], int]]:
+    """Two functions that name the calling thread: Python's number for it, and the system's."""
+    return _original("_thread", "get_ident"), _original("_thread", "get_native_id")
 
 
 def start_thread(run: Callable[[], None]) -> None:

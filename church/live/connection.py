@@ -175,6 +175,7 @@ class Connection:
             self._owner.dropped(1 if kind else 0)
             self.close(websocket_frames.POLICY, "too slow", "too_slow")
 
+    @telemetry.charge_live
     def _on_writable(self) -> None:
         outbox = self._outbox
         if outbox is None:
@@ -198,6 +199,7 @@ class Connection:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
+    @telemetry.charge_live
     def _on_readable(self) -> None:
         try:
             size = self._sock.recv_into(_BUFFER)

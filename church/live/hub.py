@@ -234,6 +234,7 @@ class Hub:
     def _on_notice(self, line: str) -> None:
         gevent.spawn(self._send_notice, live_broadcast.decode_notice(line))
 
+    @telemetry.charge_live
     def _send_notice(self, notice: Notice) -> None:
         frame = client_messages.build_frame(
             "notification", kind=notice.kind, title=notice.title, url=notice.url or None, at=notice.at.isoformat()
@@ -340,6 +341,7 @@ def _member_key(ref: str) -> str:
     return f"member:{ref}"
 
 
+@telemetry.charge_live
 def _restart_on_error(task: Callable[[], None]) -> None:
     """Run an endless task; if it fails, log the error and start it again after a second."""
     while True:

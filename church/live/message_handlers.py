@@ -79,6 +79,7 @@ class MessageHandlers:
             gevent.spawn(self._serve, connection, connection.inbox)
         connection.inbox.append(text)
 
+    @telemetry.charge_live
     def _serve(self, connection: Connection, inbox: deque[str]) -> None:
         while inbox and connection.is_open:
             self._guarded(self._answer, connection, inbox.popleft())

@@ -94,6 +94,7 @@ class RoomFeed:
             self._is_running = True
             gevent.spawn(self._run)
 
+    @telemetry.charge_live
     def _run(self) -> None:
         try:
             while self._heard or self._is_stale:
@@ -147,6 +148,7 @@ class RoomFeed:
             backlog.append(change)
         self.tell("chat", change.frame, own=(change.by, change.own))
 
+    @telemetry.charge_live
     def tell(self, kind: str, frame: bytes, own: tuple[str, bytes | None] = ("", None)) -> None:
         """Send one frame to everyone here, but to the account ``own[0]`` the frame ``own[1]``, or nothing if None."""
         authors = self.members.intersection(self._connections_of(own[0]))

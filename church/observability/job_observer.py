@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from church.lib import cpu_accounts
 from church.observability import fingerprints, request_observer
 from church.observability.never_breaks import never_breaks
 from church.observability.request_ids import make_request_id
@@ -70,7 +71,12 @@ class JobObservation(Observation):
         duration, failed = now - flight.began, self.error is not None
         verdict = keeping.traffic_of("job", self.job_kind).judge(duration, now, failed, flight.asked)
         if verdict is not None:
-            facts = {"request_id": self.request_id, "job_id": self.job_id, "job_kind": self.job_kind}
+            facts = {
+                "request_id": self.request_id,
+                "job_id": self.job_id,
+                "job_kind": self.job_kind,
+                "cpu_ms": self.cpu_ms,
+            }
             outcome, name = "failed" if failed else "ok", f"job {self.job_kind}"
             trace_log.keep(Kept(flight, verdict, "job", name, outcome, time.time(), duration, facts))
 
@@ -81,7 +87,12 @@ def observe_job(kind: str, job_id: int, request_id: str | None) -> Iterator[JobO
     observation = JobObservation(kind, job_id, request_id)
     token = request_observer.current.set(observation)
     try:
-        yield observation
+        with cpu_accounts.work_in_thread("job") as account:
+            observation.begin_cpu(account)
+            try:
+                yield observation
+            finally:
+                observation.end_cpu("job")
     finally:
         observation.finished = True
         request_observer.current.reset(token)

@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask, Response, has_request_context, request
 
+from church.lib import cpu_accounts
 from church.lib.log_fields import Scheme
 from church.observability import raise_in_tests, record_budget
 from church.observability.access_records import AccessRecords, Paths, name_request
@@ -36,6 +37,8 @@ _FAILED = 500
 _SWITCHING = 101
 
 _WITHOUT_BODY = frozenset({204, 304})  # the response object may have one, but none of it is sent
+
+_SCRAPE = "/metrics"
 
 _BOUNDS = client_internals.bucket_bounds(definitions.http_request_duration)
 _in_flight = client_internals.number_of(definitions.http_requests_in_flight)
@@ -102,6 +105,9 @@ class Observation:
     """One request, from its first byte to its last; ``finish`` counts and logs it once, however it ends."""
 
     __slots__ = (
+        "_account",
+        "_cpu",
+        "_cpu_from",
         "_handler",
         "client",
         "client_request_id",
@@ -139,7 +145,31 @@ class Observation:
         self.user_ref: str | None = None
         self.handed_over = self.finished = False
         self.logged = True
+        self.begin_cpu(cpu_accounts.open_account("request"))
         _in_flight.inc(1)
+
+    def begin_cpu(self, account: cpu_accounts.Account) -> None:
+        """Measure the CPU time of this by ``account``."""
+        self._account = account
+        self._cpu_from = account.begin(self)
+        self._cpu: float | None = None
+
+    def cpu_seconds(self) -> float:
+        """The CPU time that this alone has used, up to now or to its end: in its greenlet, and in threads for it.
+
+        A request has the time that its connection used since the one before it, mostly for its head.
+        """
+        return self._account.total() - self._cpu_from if self._cpu is None else self._cpu
+
+    @property
+    def cpu_ms(self) -> float:
+        """``cpu_seconds`` as records have it."""
+        return round(self.cpu_seconds() * 1000, 3)
+
+    def end_cpu(self, kind: str) -> None:
+        """Keep the CPU time that was used up to now, and count it as that of ``kind``."""
+        if self._cpu is None:
+            self._cpu = self._account.end(self._cpu_from, kind)
 
     def count_stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield a streamed body, counting the bytes that were taken."""
@@ -170,6 +200,7 @@ class Observation:
             return
         self.finished = True
         try:
+            self.end_cpu("live" if not self.logged else "scrape" if self.route == _SCRAPE else "request")
             if self.logged:
                 self._record()
             self.flight.over = True
@@ -207,6 +238,7 @@ class Observation:
             "route": self.route,
             "status": self.status,
             "user_ref": self.user_ref,
+            "cpu_ms": self.cpu_ms,
         }
         outcome = "failed" if failed else "ok"
         trace_log.keep(Kept(flight, verdict, "http", name, outcome, time.time(), duration, facts))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
+from church.lib import cpu_accounts
 from church.observability import raise_in_tests, record_budget, request_observer
 from church.observability.fingerprints import name_type
 from church.observability.metrics import definitions
@@ -431,7 +432,8 @@ def live_message(opened_by: Handshake, kind: str, user_ref: str | None) -> Itera
     token, flight_token = request_observer.current.set(observation), recorder.current.set(observation.flight)
     failed = False
     try:
-        yield
+        with observation.charge_greenlet():
+            yield
     except Exception as error:
         observation.flight.error_type = recorder.name_failure(error)
         failed = observation.flight.error_type is not None
@@ -450,7 +452,7 @@ def _keep_message(observation: _MessageObservation, label: str, failed: bool) ->
     duration, name = now - flight.began, f"live {label}"
     verdict = keeping.traffic_of("live", label).judge(duration, now, failed, flight.asked)
     if verdict is not None:
-        facts = {"request_id": observation.request_id, "user_ref": observation.user_ref}
+        facts = {"request_id": observation.request_id, "user_ref": observation.user_ref, "cpu_ms": observation.cpu_ms}
         outcome = "failed" if failed else "ok"
         trace_log.keep(Kept(flight, verdict, "live", name, outcome, time.time(), duration, facts))
 
@@ -476,3 +478,14 @@ class _MessageObservation(Observation):
         self.client_request_id = None
         self.user_ref = user_ref
         self.handed_over = self.finished = self.logged = False
+
+    @contextmanager
+    def charge_greenlet(self) -> Iterator[None]:
+        """Measure the CPU time of this greenlet in the block."""
+        account = cpu_accounts.Account("live")
+        with cpu_accounts.charged_to(account):
+            self.begin_cpu(account)
+            try:
+                yield
+            finally:
+                self.end_cpu("live")

@@ -35,6 +35,7 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.ggevent import GeventWorker
 
+from church.lib import cpu_accounts
 from church.lib.threads import start_beside
 from church.server import early_names
 from church.server.blocked_clients import BlockedClients, Tally
@@ -139,7 +140,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._end_live = live.close_all
         self._start_stopping = maintenance.start_stopping
         self._refuse = telemetry.track_refused
-        self._each_second = telemetry.report_withheld
+        self._each_second = telemetry.each_second
         self._headers = headers.default_headers(settings)
         self._too_many = _fixed_answer(429, self._headers, **{"Retry-After": str(self.cfg.keepalive)})
         self._forbidden = _fixed_answer(403, {**self._headers, "Cache-Control": "no-store"})
@@ -214,10 +215,11 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         place = self._admitted.pop(client.fileno())
         place.sock = client
         try:
-            if place.pause:
-                gevent.sleep(place.pause)
-            place.sock = self._open(client)
-            self._serve(listener, ClientStream(place.sock, place, _peer(addr)), addr)
+            with cpu_accounts.connection():
+                if place.pause:
+                    gevent.sleep(place.pause)
+                place.sock = self._open(client)
+                self._serve(listener, ClientStream(place.sock, place, _peer(addr)), addr)
         except OSError as error:
             if not isinstance(error, _ENDED) and error.errno != errno.ENOTCONN:
                 self.log.exception("Socket error processing request.")

@@ -18,6 +18,8 @@ from gevent.hub import get_hub
 from gevent.socket import socket
 from gevent.threadpool import ThreadPool
 
+from church.lib.cpu_accounts import credit_caller
+
 SLICE = 512 * 1024
 """Bytes of one call. Another request waits for at most that, some tenths of a millisecond."""
 _READ_AHEAD = 4 * 1024 * 1024
@@ -63,7 +65,7 @@ class FileSocket(socket):
 def _send_slice(sink: int, source: int, offset: int, size: int) -> int:
     """Send as much of one slice as the connection takes now. Raises CutShortError at the end of the file."""
     if _needs_disk(source, offset + size - 1):
-        _readers().apply(_load, (source, offset))
+        _readers().apply(credit_caller(_load), (source, offset))
     try:
         sent = os.sendfile(sink, source, offset, size)
     except BlockingIOError:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from church.config import Settings
+from church.lib import cpu_accounts
 from church.observability.metrics import worker_files
 from church.observability.threats import scan_text
 
@@ -109,6 +110,7 @@ STRIPE_EVENTS = (
 )
 """Event types that the site handles; any other is counted as ``other``."""
 WEBHOOK_STATUSES = ("processed", "duplicate", "ignored", "failed", "invalid_signature")
+WORK = cpu_accounts.KINDS
 OUTBOUND_SERVICES = ("smtp", "stripe", "s3")
 OUTBOUND_OUTCOMES = ("success", "refused", "failed", "timeout")
 TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
@@ -179,6 +181,12 @@ outbound_request_duration = Histogram(
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     registry=CATALOGUE,
 )
+cpu_by_work = Counter(
+    "process_cpu_by_work_seconds",
+    "CPU time of web workers and the worker process, by what used it.",
+    ["work"],
+    registry=CATALOGUE,
+)
 telemetry_errors = Counter(
     "telemetry_errors",
     "Metrics, log records and spans that failed and were dropped.",
@@ -236,6 +244,7 @@ def _from_zero() -> None:
     for service in OUTBOUND_SERVICES:
         for outcome in OUTBOUND_OUTCOMES:
             outbound_request_duration.labels(service, outcome)
+    _create_labels(cpu_by_work, WORK)
     for part in TELEMETRY_PARTS:
         telemetry_errors.labels(part)
 

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -524,3 +525,29 @@ def test_observation_leaves_the_request_headers_unchanged(app: Flask) -> None:
     add_view(app, "/seen", lambda: seen.append(request.headers.get("X-Request-ID")) or "seen")
     ask(app.test_client(), "/seen", headers={"X-Request-ID": "bad id"})
     assert seen == ["bad id"]
+
+
+def burn(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_request_knows_the_cpu_time_that_it_has_used(app: Flask) -> None:
+    seen: list[request_observer.Observation] = []
+
+    def view() -> str:
+        observation = request_observer.current_observation()
+        assert observation is not None
+        before = observation.cpu_seconds()
+        burn(0.1)
+        assert observation.cpu_seconds() - before >= 0.1
+        seen.append(observation)
+        return "done"
+
+    add_view(app, "/x", view)
+    ask(app.test_client(), "/x")
+    used = seen[0].cpu_seconds()
+    assert used >= 0.1
+    burn(0.1)
+    assert seen[0].cpu_seconds() == used
