@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -23,9 +25,10 @@ import duckdb
 
 from ops.processes import list_children
 from tests.support.helpers import is_alive
+from tests.support.log_lines import parse_record
 from tests.support.observatory import log_line
 from tests.support.services_fixture import wait_until
-from tests.support.site_fixture import ROOT, running
+from tests.support.site_fixture import ROOT, Site, running, whole_lines
 
 # Runs the store with small segments that are written soon.
 HARNESS = """
@@ -173,17 +176,70 @@ def test_observe_keeps_what_a_site_with_two_workers_logs(tmp_path: Path) -> None
     with running(tmp_path) as site, observing(site.settings.instance, site.logs) as observer:
         observer.start()
         ids = [_request_id(f"{site.url}/") for _ in range(40)]
+        traced = _request_id(f"{site.url}/auth/login")
         wait_until(lambda: set(ids) <= set(observer.read("request_id")), "the records of all requests are in segments")
+        wait_until(lambda: traced in observer.read("request_id", "traces"), "the trace is in a segment")
         assert observer.end() == 0
         found = Counter(zip(observer.read("request_id"), observer.read("event"), strict=True))
         routes = set(observer.read("route"))
+        spans = dict(zip(observer.read("request_id", "traces"), observer.read("spans", "traces"), strict=True))
     assert {found[request_id, "http.request"] for request_id in ids} == {1}
     assert "/" in routes
+    assert json.loads(spans[traced])
 
 
 def _request_id(url: str) -> str:
     with urllib.request.urlopen(url, timeout=30) as answer:
         return str(answer.headers["X-Request-ID"])
+
+
+def test_observe_and_workers_killed_keeps_each_line_once(tmp_path: Path) -> None:
+    chance = random.Random(18)
+    with running(tmp_path) as site, observing(site.settings.instance, site.logs) as observer:
+        with _visitors(site):
+            for round_ in range(15):
+                sealed = observer.sealed()
+                observer.start()
+                if round_ % 3 == 0:
+                    (site.logs / "combined.log").rename(site.logs / f"combined.log-{round_:08}")
+                if round_ % 2 == 0:
+                    os.kill(chance.choice(site.worker_pids()), signal.SIGKILL)
+                _wait_for_some_moment(chance, observer, sealed)
+                observer.end(signal.SIGKILL)
+        site.stop()
+        lines = [line for path in site.logs.glob("combined.log*") for line in whole_lines(path)]
+        observer.start()
+        wait_until(lambda: observer.sealed() >= len(lines), "all lines are in segments")
+        assert observer.end() == 0
+        kept = Counter(zip(observer.read("request_id"), observer.read("message"), strict=True))
+    assert len(lines) > 100
+    assert kept == Counter(map(_id_and_message, lines))
+
+
+@contextmanager
+def _visitors(site: Site) -> Iterator[None]:
+    """Ask for pages all the time, whatever the answers are."""
+    ended = threading.Event()
+
+    def visit() -> None:
+        while not ended.is_set():
+            with suppress(OSError, http.client.HTTPException):
+                _request_id(f"{site.url}/")
+
+    visitors = [threading.Thread(target=visit) for _ in range(2)]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for visitor in visitors:
+            visitor.join()
+
+
+def _id_and_message(line: bytes) -> tuple[str | None, str]:
+    record = parse_record(line)
+    return record.get("request_id"), record["message"]
 
 
 def test_observe_second_process_of_an_instance_ends(tmp_path: Path) -> None:
