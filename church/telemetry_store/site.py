@@ -59,11 +59,14 @@ def _call(target: Target, method: str, path: str, headers: dict[str, str], body:
 
 
 def _connect(target: Target, timeout: float) -> http.client.HTTPConnection:
-    """A connection from this machine's loopback address, whatever address the site listens on."""
+    """A connection; without a token from loopback, which the site lets in, whatever address it listens on.
+
+    With a token the site may be another machine's, such as another container.
+    """
     host, _, port = target.bind.rpartition(":")
     address = _ANY_ADDRESS.get(host, host.strip("[]"))
-    source = "::1" if ":" in address else "127.0.0.1"
-    return http.client.HTTPConnection(address, int(port), timeout=timeout, source_address=(source, 0))
+    source = ("::1" if ":" in address else "127.0.0.1", 0) if target.token is None else None
+    return http.client.HTTPConnection(address, int(port), timeout=timeout, source_address=source)
 
 
 def _read(response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float) -> bytes:

@@ -43,6 +43,13 @@ def test_fetch_comes_from_loopback_to_any_address_of_this_machine() -> None:
     assert site.clients == ["127.0.0.1"]
 
 
+def test_fetch_with_a_token_may_reach_another_machine() -> None:
+    address = own_address()
+    with exposing("up 1\n", host=address) as site:
+        assert fetch(Target(site.bind, "t" * 32)) == "up 1\n"
+    assert site.clients == [address]
+
+
 def test_fetch_says_why_there_are_no_metrics() -> None:
     with exposing("<h1>No</h1>") as site:
         site.status = 403
