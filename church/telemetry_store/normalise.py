@@ -18,6 +18,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _LARGEST = {"BIGINT": 2**63 - 1, "SMALLINT": 2**15 - 1}
 _LEFT_OUT = ("timestamp", "service", "kind", "host")
 """Fields that need no place: time and host are in the head of a row, and the service is always the site."""
+_UNSAFE_ESCAPES = (b"\\u0000", b"\\ud", b"\\uD")
+"""What a line with NUL or surrogates has, and few other lines."""
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _FEW_VALUES = frozenset({
     "host", "level", "logger", "event", "method", "route", "user_agent", "error_type", "job_kind", "version",
     "environment", "root", "name", "outcome", "kept", "process", "kind", "source",
@@ -70,12 +73,26 @@ def parse_time(text: object) -> int | None:
 
 def _read(line: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(line)
+        fields = json.loads(line.decode())
+        if len(line) > _MOST_TEXT or any(escape in line for escape in _UNSAFE_ESCAPES):
+            fields = _clean(fields)
     except (ValueError, RecursionError):
         raise BadLineError("not JSON") from None
     if not isinstance(fields, dict):
         raise BadLineError("not a JSON object")
     return fields
+
+
+def _clean(value: Any) -> Any:
+    """The value with texts that every engine stores: without lone surrogates and NUL, and not longer than the bound."""
+    if isinstance(value, str):
+        text = value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…"
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    if isinstance(value, dict):
+        return {_clean(name): _clean(one) for name, one in value.items()}
+    return value
 
 
 def _microseconds(timestamp: object) -> int:
@@ -128,17 +145,9 @@ def _values(columns: Iterable[Column], fields: dict[str, Any]) -> Iterator[Any]:
 
 
 def _text(value: object) -> str | None:
-    """Text that every engine stores: without lone surrogates and NUL, and not longer than its bound."""
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else _json(value)
-    if text.isascii() and text.isprintable() and len(text) <= _MOST_TEXT:
-        return text
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
-    return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…"
+    if isinstance(value, str):
+        return value
+    return None if value is None else _json(value)
 
 
 def _shared(value: object) -> str | None:
@@ -147,7 +156,7 @@ def _shared(value: object) -> str | None:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":")).replace("\\u0000", "\\ufffd")
+    return _encode(value)
 
 
 def _whole(value: object, kind: str) -> int | None:
