@@ -34,23 +34,23 @@ def answer_from_memory(name: str, args: dict[str, Any], store: Store) -> MemoryA
 
 
 def _search(args: dict[str, Any], store: Store) -> tuple[list[Row], bool] | None:
-    """Find a full page of records that are newer than all that is in segments."""
-    snapshot = store.snapshot("logs")
+    """Find a full page of records that are newer than all that are only in segments."""
+    newest = store.newest("logs")
     begin, end = args["span"]
-    sealed = max((segment.last for segment in snapshot.segments if segment.first < end), default=-1)
     wanted, before, limit = to_function(args["filters"]), args["before"], args["limit"]
     rows = [
         row
-        for row in snapshot.rows
+        for row in newest
         if begin <= row[TS] < end
-        and row[TS] > sealed
+        and row[TS] > newest.horizon
         and (before is None or (row[TS], row[SEQ]) < before)
         and wanted(row)
     ]
-    if len(rows) < limit and sealed >= begin:
-        return None  # older ones may be in segments
+    may_have_older = newest.horizon >= begin
+    if len(rows) < limit and may_have_older:
+        return None
     rows.sort(key=lambda row: (row[TS], row[SEQ]), reverse=True)
-    return rows[:limit], len(rows) > limit or (len(rows) == limit and sealed >= begin)
+    return rows[:limit], len(rows) > limit or may_have_older
 
 
 def _tail(args: dict[str, Any], store: Store) -> tuple[list[Row], bool] | None:

@@ -27,6 +27,8 @@ class Recent:
         self._sealed = 0
         self.bytes = 0
         """What the rows that no segment holds take."""
+        self.horizon = -1
+        """The latest time of a row that is no longer here: all rows after it are."""
 
     @property
     def unsealed(self) -> int:
@@ -45,7 +47,7 @@ class Recent:
 
     def copy_all(self) -> PackedRows:
         """All rows, those that a segment holds too, as they are now."""
-        return PackedRows(self._rows[:])
+        return PackedRows(self._rows[:], self.horizon)
 
     def seal(self, count: int) -> None:
         """Note that segments hold the ``count`` oldest of the rows that none held, and drop most of them."""
@@ -54,6 +56,8 @@ class Recent:
         first = max(0, end - KEPT_ROWS)
         while _size(self._rows[first:end]) > KEPT_BYTES:
             first += (end - first + 1) // 2
+        for packed in self._rows[:first]:
+            self.horizon = max(self.horizon, marshal.loads(packed)[TS])  # noqa: S302 - what `add` made
         del self._rows[:first]
         self._sealed = end - first
 
@@ -63,10 +67,14 @@ def _size(packed: list[bytes]) -> int:
 
 
 class PackedRows:
-    """Rows that are unpacked one by one as they are read; they never change."""
+    """Rows that are unpacked one by one as they are read; they never change.
 
-    def __init__(self, packed: list[bytes]) -> None:
+    ``horizon``: rows after this time are all here, if these are the newest of a table.
+    """
+
+    def __init__(self, packed: list[bytes], horizon: int = -1) -> None:
         self._packed = packed
+        self.horizon = horizon
 
     def __len__(self) -> int:
         return len(self._packed)

@@ -77,6 +77,8 @@ class Store:
         """How far each log file was read, which is as far as the rows in memory go."""
         self.lost = dict(self.manifest.lost)
         self._recent = {name: Recent() for name in TABLES}
+        for name, recent in self._recent.items():
+            recent.horizon = max((segment.last for segment in self.manifest.segments[name]), default=-1)
         self._oldest: float | None = None  # when the oldest row came that is in no segment
         self._leaving: list[tuple[float, Path]] = []
         self._clean()

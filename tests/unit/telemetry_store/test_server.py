@@ -137,6 +137,15 @@ def test_newest_records_and_tails_come_from_memory(ask, store, engine):
     assert engine.pid is None
 
 
+def test_newest_records_come_from_memory_after_they_were_sealed(ask, store, engine):
+    store.take("logs", log_rows(0, 1500))
+    store.seal(engine)
+    engine.stop()
+    assert numbers(ask("logs.search", **ALL, limit=1000)) == list(range(1499, 499, -1))
+    assert engine.pid is None
+    assert len(ask("logs.search", **ALL, limit=1000, before={"ts": START + 700 * STEP, "seq": 700}).rows) == 700
+
+
 def test_search_that_memory_can_answer_only_in_part_reads_segments_too(ask, store, engine):
     store.take("logs", log_rows(0, 10, message="wanted"))
     store.seal(engine)
