@@ -173,15 +173,15 @@ def test_record_that_came_late_is_in_its_place(ask, store, engine):
 
 
 def test_segment_that_is_gone_or_damaged_is_left_out_and_set_aside(ask, store, engine):
-    for first in (0, 10, 20):
-        store.take("logs", log_rows(first, 10))
+    for first in (0, 1000, 2000):
+        store.take("logs", log_rows(first, 1000))
         store.seal(engine)
     gone, damaged, _ = (segment.path for segment in store.snapshot("logs").segments)
     gone.unlink()
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 3] + os.urandom(len(whole) - len(whole) // 3 - 200) + whole[-200:])
-    answer = ask("logs.search", **ALL, limit=100)
-    assert numbers(answer) == list(range(29, 19, -1))
+    answer = ask("logs.search", **ALL, limit=1000, before={"ts": START + 2500 * STEP, "seq": 2500})
+    assert numbers(answer) == list(range(2499, 1999, -1))
     assert not answer.is_complete
     wait_until(lambda: len(store.snapshot("logs").segments) == 2, "the damaged segment is set aside")
 
