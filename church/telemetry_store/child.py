@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import duckdb
 
-from church.telemetry_store.engine import TOO_LONG
+from church.telemetry_store.engine import FAILED, TOO_LONG
 from church.telemetry_store.metrics.thinning import thin
 from church.telemetry_store.queries import run_query
 from church.telemetry_store.query_error import QueryError
@@ -190,7 +190,7 @@ def _explain(error: Exception, task: Task) -> QueryError:
     if isinstance(error, duckdb.OutOfMemoryException):
         return QueryError("too_large", "The query needs more memory than it may take. Choose a shorter time.")
     print(f"telemetry store: task {task.name} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-    return QueryError("unavailable", "The telemetry store could not run the query. Its log says why.")
+    return QueryError("unavailable", FAILED)
 
 
 if __name__ == "__main__":

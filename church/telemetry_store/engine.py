@@ -30,6 +30,7 @@ KEPT_SECONDS = 60
 """How long a child without a task waits for the next one."""
 SEAL_SECONDS = 300
 TOO_LONG = "The query took too long and was stopped. Choose a shorter time."
+FAILED = "The telemetry store could not run the query. Its log says why."
 NO_START = "The telemetry store's engine does not start. Its log says why."
 _GRACE = 3.0  # seconds for the child to stop a task by itself
 _ROWS_A_WRITE = 500
@@ -42,7 +43,7 @@ class Engine:
     """
 
     def __init__(self, folder: Path, kept_seconds: float = KEPT_SECONDS, module: str = f"{__package__}.child") -> None:
-        self._folder = folder
+        self.folder = folder
         self._module = module
         self._kept_seconds = kept_seconds
         self._lock = threading.Lock()
@@ -114,7 +115,7 @@ class Engine:
     def _start_child(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair()
         ours.settimeout(_GRACE)
-        command = [sys.executable, "-m", self._module, str(self._folder), str(theirs.fileno())]
+        command = [sys.executable, "-m", self._module, str(self.folder), str(theirs.fileno())]
         command.append(str(self._kept_seconds))
         with theirs:
             child = subprocess.Popen(  # noqa: S603 - our own module

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from church.lib.threads import start_beside
-from church.telemetry_store.engine import Engine
+from church.telemetry_store.engine import FAILED, Engine
 from church.telemetry_store.memory_answers import answer_from_memory
 from church.telemetry_store.queries import QUERIES, Plan
 from church.telemetry_store.queries.arguments import LATEST, Arguments, bad_request
@@ -92,6 +92,8 @@ class QueryServer:
                 pass
             except Exception:
                 log.exception("a query of the telemetry store failed", extra={"event": "observe.query_failed"})
+                with suppress(OSError):
+                    _send(client, {"error": {"code": "unavailable", "detail": FAILED}})
             finally:
                 self._connections.release()
 

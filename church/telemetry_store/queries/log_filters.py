@@ -42,7 +42,7 @@ def parse_filters(arguments: Arguments) -> dict[str, Any]:
     arguments.finish()
     if filters["level"] == LEVELS[0]:
         del filters["level"]
-    return {name: value for name, value in filters.items() if value not in {None, False}}
+    return {name: value for name, value in filters.items() if value is not None and value is not False}
 
 
 def _parse_status(value: Any) -> list[int] | None:
