@@ -1,17 +1,21 @@
-"""The security page: blocks are made and lifted by forms."""
+"""The security page: what happened, and blocks, which are made and lifted by forms."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from church.config import Settings
 from church.models.base import utc_now
 from church.web.blocks import watch_of
 from tests.support.browsing import list_audit_actions
 from tests.support.desk import AdminBrowser
+from tests.support.store_stand_in import StoreStandIn, running_stand_in
 
 HOSTILE = '"><svg onload=x>{{7*7}}'
 
@@ -101,3 +105,68 @@ def test_address_in_the_query_fills_in_the_form(desk: AdminBrowser) -> None:
     page = desk.get("/admin/security?network=2001:db8::7").text
     assert 'value="2001:db8::7"' in page
     assert '<details class="confirm" open>' in page
+
+
+# -- what happened -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[StoreStandIn]:
+    """A store in which there was an attack a moment ago."""
+    now = int(utc_now().timestamp() * 1_000_000)
+    finding = {"severity": "high", "activity_type": "xss", "source": "query", "excerpt": HOSTILE}
+    row = {"ts": now, "event": "security.threat_detected", "ip": "203.0.113.7", "method": "GET", "request_id": "r1"}
+    with running_stand_in(settings.instance) as one:
+        one.give("security.counts", {"at": now, "type": "threat_detected", "severity": "high", "count": 1234})
+        one.give("security.sign_ins", {"at": now, "outcome": "failed_credentials", "count": 30})
+        one.give(
+            "security.addresses",
+            {"ip": "203.0.113.7", "events": 1234, "failed_sign_ins": 30, "last": now, "types": ["threat_detected"]},
+        )
+        one.give("logs.search", row | {"extra": json.dumps(finding)})
+        yield one
+
+
+def test_page_without_the_store_says_so_and_still_blocks(app: Flask, desk: AdminBrowser) -> None:
+    assert "is not running" in desk.get("/admin/security").text
+    assert desk.data("/admin/security")["history"] is None
+    desk.send("/admin/security/blocks", network="203.0.113.7", lasts="day")
+    assert watch_of(app).refuses("203.0.113.7")
+
+
+@pytest.mark.usefixtures("store")
+def test_page_shows_events_addresses_and_findings_escaped(desk: AdminBrowser) -> None:
+    page = desk.get("/admin/security").text
+    assert "is not running" not in page
+    assert "1,234" in page
+    assert "threat detected" in page
+    assert "credentials" in page
+    assert page.count("<figure") == 2
+    assert "<svg onload" not in page
+    assert "&lt;svg onload" in page
+    history = desk.data("/admin/security")["history"]
+    assert (history["addresses"][0]["ip"], history["newest"][0]["excerpt"]) == ("203.0.113.7", HOSTILE)
+
+
+@pytest.mark.usefixtures("store")
+def test_address_of_the_list_is_blocked_by_its_button_and_then_marked(app: Flask, desk: AdminBrowser) -> None:
+    assert '<input type="hidden" name="network" value="203.0.113.7">' in desk.get("/admin/security").text
+    desk.send("/admin/security/blocks", network="203.0.113.7", lasts="month")
+    page = desk.get("/admin/security").text
+    assert '<input type="hidden" name="network" value="203.0.113.7">' not in page
+    assert '<span class="mark">blocked</span>' in page
+
+
+def test_range_and_type_of_the_query_are_asked_for(desk: AdminBrowser, store: StoreStandIn) -> None:
+    desk.get("/admin/security?from=2026-05-01&to=2026-05-01&event=blocked")
+    asked = store.args_of("logs.search")
+    assert asked["to"] - asked["from"] == 86_400_000_000
+    assert asked["filters"]["event"] == "security.blocked"
+    assert desk.get("/admin/security?range=90d").status_code == 400, "logs are not kept so long"
+
+
+def test_store_that_takes_too_long_is_named(desk: AdminBrowser, store: StoreStandIn) -> None:
+    store.fail("security.counts", "timeout", "It took too long.")
+    page = desk.get("/admin/security").text
+    assert "It took too long." in page
+    assert "Blocked addresses" in page
