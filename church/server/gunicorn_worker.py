@@ -145,6 +145,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._too_many = _fixed_answer(429, self._headers, **{"Retry-After": str(self.cfg.keepalive)})
         self._forbidden = _fixed_answer(403, {**self._headers, "Cache-Control": "no-store"})
         self._turned_away = Tally(telemetry.track_connections_refused)
+        self._blocked = Tally(telemetry.track_blocked)
         self._admitted: dict[int, Place] = {}  # by the connection's descriptor, until it is served
         network_of = proxies.counting_by_network(settings.trusted_proxies)
         places = int(self.worker_connections * _FULL)
@@ -152,14 +153,14 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         super().load_wsgi()
         telemetry.expect_failures(self.wsgi)
         self._find_reply = Door(self.wsgi, settings).find
-        self._refuse_blocked(blocks.watch_of(self.wsgi), Tally(telemetry.track_blocked), live.close_blocked)
+        self._refuse_blocked(blocks.watch_of(self.wsgi), live.close_blocked)
         self.wsgi = settle_bodies(answer_cache.collect_drafts(self.wsgi))
         gc.freeze()  # loaded modules stay: collecting them again would stop all requests for 50 ms
         gc.enable()
 
-    def _refuse_blocked(self, watch: Any, tally: Tally, close_live: Callable[..., list[str]]) -> None:
+    def _refuse_blocked(self, watch: Any, close_live: Callable[..., list[str]]) -> None:
         """Refuse clients of blocked networks from now on, and go on watching which ones are blocked."""
-        blocked = BlockedClients(watch, tally, close_live)
+        blocked = BlockedClients(watch, self._blocked, close_live)
         self._streams = blocked.streams
         self._refuses_peer, self._refuses = blocked.refuses_peer, blocked.refuses
         start_beside("blocks", watch.run)
@@ -175,6 +176,8 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             super().run()
         finally:
             self._end_live()
+            self._turned_away.report()
+            self._blocked.report()
             self._end()
 
     def notify(self) -> None:

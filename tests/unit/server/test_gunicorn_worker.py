@@ -53,6 +53,7 @@ def fair() -> FairWorker:
     made._admitted = {}
     made._streams = set()
     made._turned_away = Tally(lambda *_: None)
+    made._blocked = Tally(lambda *_: None)
     made._too_many = b"too many"
     made._connections = OpenConnections(1000, 1, lambda address: address or None)
     return made
@@ -171,6 +172,8 @@ def test_worker_notes_the_signal_to_stop(fair: FairWorker) -> None:
 
 def test_worker_writes_queued_records_when_it_ends(fair: FairWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[str] = []
+    fair._blocked = Tally(lambda address, count: ended.append(f"{count} of {address}"))
+    fair._blocked.add("203.0.113.7")
     fair._end_live = lambda: ended.append("live")
     fair._end = lambda: ended.append("telemetry")
     monkeypatch.setattr(GeventWorker, "run", lambda _self: None)
@@ -182,7 +185,7 @@ def test_worker_writes_queued_records_when_it_ends(fair: FairWorker, monkeypatch
     monkeypatch.setattr(GeventWorker, "run", fails)
     with pytest.raises(OSError):  # noqa: PT011 - any error
         fair.run()
-    assert ended == ["live", "telemetry"] * 2
+    assert ended == ["live", "1 of 203.0.113.7", "telemetry", "live", "telemetry"]
 
 
 def test_error_of_the_site_is_logged_without_the_path(
