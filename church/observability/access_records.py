@@ -42,7 +42,7 @@ class AccessRecords:
         self._static = f', {key("event")}"http.request", {fixed}{key("request_id")}"'
         self._trace_id, self._span_id = key("trace_id"), key("span_id")
         self._user_ref = key("user_ref")
-        self._bytes, self._ip = f", {key('bytes')}", f', {key("ip")}"'
+        self._cpu, self._bytes, self._ip = f", {key('cpu_ms')}", f", {key('bytes')}", f', {key("ip")}"'
         self._path, self._agent, self._referrer = (f", {key(name)}" for name in ("path", "user_agent", "referrer_host"))
         self._theirs = f', {key("client_request_id")}"'
         self._known: dict[Kind, tuple[str, str]] = {}
@@ -55,6 +55,7 @@ class AccessRecords:
             "route": observation.route,
             "status": observation.status,
             "duration_ms": round(duration * 1000, 3),
+            "cpu_ms": round(observation.cpu_seconds() * 1000, 3),
             "bytes": observation.sent,
             "ip": observation.client,
             "path": visitor.path if self._shows_path(observation) else None,
@@ -69,7 +70,8 @@ class AccessRecords:
         message, answer = self._known.get(kind) or self._learn(kind)
         return (
             f"{self._begin}{records.timestamp(time.time())}{self._head}{message}{self._static}{observation.request_id}"
-            f'", {self._context(observation)}{answer}{round(duration * 1000, 3)}{self._bytes}{observation.sent}'
+            f'", {self._context(observation)}{answer}{round(duration * 1000, 3)}'
+            f"{self._cpu}{round(observation.cpu_seconds() * 1000, 3)}{self._bytes}{observation.sent}"
             f'{self._ip}{observation.client}"{self._visitor(observation)}}}\n'
         ).encode()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal
 
 import pytest
@@ -28,6 +29,17 @@ def record_of(
 def test_record_has_the_bytes_of_the_body(app: Flask) -> None:
     add_view(app, "/x/<name>", lambda name: Response("é" * 10))
     assert record_of(app.test_client(), "/x/y")["bytes"] == 20
+
+
+def test_record_has_the_cpu_time_that_the_request_used(app: Flask) -> None:
+    def work() -> str:
+        begin = time.thread_time()
+        while time.thread_time() - begin < 0.02:
+            pass
+        return ""
+
+    add_view(app, "/work", work)
+    assert record_of(app.test_client(), "/work")["cpu_ms"] >= 20
 
 
 def test_record_names_the_kind_of_client_and_where_it_came_from(app: Flask) -> None:

@@ -43,6 +43,7 @@ SPEC_ORDER = [
     "route",
     "status",
     "duration_ms",
+    "cpu_ms",
     "bytes",
     "ip",
     "path",
@@ -257,6 +258,7 @@ def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     }
     made = Observation(environ, None)
     made.route, made.status, made.sent = "/pages/<path:slug>", 404, 1234
+    made.end_cpu("request")
     made.finished = True
     definitions.http_requests_in_flight.dec()
     monkeypatch.setattr(request_observer.time, "time", lambda: 1_700_000_000.25)
