@@ -146,4 +146,4 @@ class AuditEntry(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
     """Names of fields, roles and counts; no secrets and no email addresses."""
     address: Mapped[str | None]
-    request_id: Mapped[str | None]
+    request_id: Mapped[str | None] = mapped_column(index=True)

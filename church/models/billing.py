@@ -366,4 +366,4 @@ class StripeEvent(Base):
     """When Stripe created it."""
     received_at: Mapped[datetime] = mapped_column(index=True)
     processed_at: Mapped[datetime | None]
-    request_id: Mapped[str | None]
+    request_id: Mapped[str | None] = mapped_column(index=True)

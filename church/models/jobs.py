@@ -53,7 +53,7 @@ class Job(Base):
     leased_until: Mapped[datetime | None]
     lease: Mapped[str | None]
     error: Mapped[str | None] = mapped_column(PlainText)
-    request_id: Mapped[str | None]
+    request_id: Mapped[str | None] = mapped_column(index=True)
     traceparent: Mapped[str | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]

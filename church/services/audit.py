@@ -162,12 +162,7 @@ def list_entries(
     action: str | None = None, subject_ref: str | None = None, place: Place = NEWEST
 ) -> ListPage[AuditView]:
     """List the entries, newest first, optionally of one action or about one account."""
-    actor, subject = aliased(User), aliased(User)
-    query = (
-        select(AuditEntry, actor.ref, actor.name, subject.ref, subject.name)
-        .outerjoin(actor, actor.id == AuditEntry.actor_id)
-        .outerjoin(subject, subject.id == AuditEntry.subject_id)
-    )
+    query = _entries()
     if action:
         query = query.where(AuditEntry.action == action)
     if subject_ref:
@@ -175,6 +170,22 @@ def list_entries(
     with db.read() as session:
         found = fetch_page(session, query, AuditEntry.id, AuditEntry.at, place)
     return found.convert(lambda row: _view(row[0], _person(*row[1:3]), _person(*row[3:5])))
+
+
+def list_of_request(session: Session, request_id: str, most: int) -> list[AuditView]:
+    """The entries that one request has written, oldest first."""
+    query = _entries().where(AuditEntry.request_id == request_id).order_by(AuditEntry.id).limit(most)
+    return [_view(row[0], _person(*row[1:3]), _person(*row[3:5])) for row in session.execute(query)]
+
+
+def _entries() -> Any:
+    """Entries with the ref and name of who acted and of whom they are about."""
+    actor, subject = aliased(User), aliased(User)
+    return (
+        select(AuditEntry, actor.ref, actor.name, subject.ref, subject.name)
+        .outerjoin(actor, actor.id == AuditEntry.actor_id)
+        .outerjoin(subject, subject.id == AuditEntry.subject_id)
+    )
 
 
 def _person(ref: str | None, name: str | None) -> Person | None:

@@ -29,6 +29,9 @@ STAND_INS = {
     "ref": "0" * 16,
     "token": "1.forged",
     "what": "register",
+    "fingerprint": "0123456789abcdef",
+    "request_id": "01a22ebf971025719a3fbd31",
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
     "job_id": "1",
     "mail_id": "1",
     "event_id": "1",
@@ -100,6 +103,15 @@ TABLE = """
 /admin/membership/unmatched        GET   401 403 403 200
 /admin/membership/unmatched/<payment_id>/assign  POST  401 403 403 422
 /admin/membership/unmatched/<payment_id>/dismiss  POST  401 403 403 404
+/admin/errors                      GET   401 403 403 200
+/admin/errors/<fingerprint>        GET   401 403 403 404
+/admin/errors/<fingerprint>/state  POST  401 403 403 422
+/admin/logs                        GET   401 403 403 200
+/admin/logs.jsonl                  GET   401 403 403 200
+/admin/logs/around                 GET   401 403 403 404
+/admin/request/<request_id>        GET   401 403 403 200
+/admin/traces                      GET   401 403 403 200
+/admin/traces/<trace_id>           GET   401 403 403 200
 /admin/security                    GET   401 403 403 200
 /admin/security/blocks             POST  401 403 403 422
 /admin/security/blocks/lift        POST  401 403 403 422

@@ -243,10 +243,14 @@ def test_exceptions_name_what_is_there(walks: tuple[Trails, Trails]) -> None:
 
 
 NOT_WALKED = {
+    "admin.error_group": "an error of the telemetry store",
     "admin.live_notice": "a form",
+    "admin.logs_around": "a record of the telemetry store",
+    "admin.logs_export": "an export of the telemetry store",
     "admin.maintenance": "a form",
     "admin.membership_ledger_csv": "an export, which ops.bench.size measures by rows",
     "admin.settings": "the settings of this process",
+    "admin.trace": "a trace of the telemetry store",
     "admin.video_new": "a form",
     "admin.video_upload_state": "an upload that is under way",
     "auth.delete_form": "a form",

@@ -31,6 +31,10 @@ LISTS = [
     "/admin/health",
     "/admin/settings",
     "/admin/security",
+    "/admin/logs",
+    "/admin/traces",
+    "/admin/errors",
+    "/admin/request/01a22ebf971025719a3fbd31",
 ]
 
 
