@@ -31,7 +31,7 @@ from church.observability.metrics.scrape_registry import StateMetric, StateMetri
 from church.observability.request_observer import Observation, current_observation
 from church.observability.threats import scan_text
 from church.observability.threats.scan_request import is_suspicious, never_quote_body, never_scan_body, refuse_attacks
-from church.observability.traces import export, recorder, statements, trace_log
+from church.observability.traces import error_records, export, recorder, statements, trace_log
 from church.observability.traces.recorder import OpenSpan
 from church.observability.traces.trace_log import TraceLog
 from church.observability.verbs import (
@@ -239,7 +239,7 @@ def _keep_error(record: logging.LogRecord) -> None:
     context = {**_log_context(), **_error_context()}
     trace_log.keep_error(record, context)
     flight = recorder.current_flight()
-    if flight is not None and record.exc_info and record.exc_info[0] and record.levelno >= logging.ERROR:
+    if flight is not None and record.exc_info and record.exc_info[0] and error_records.is_unhandled(record):
         flight.error_type = name_type(record.exc_info[0])
 
 

@@ -203,11 +203,12 @@ class Observation:
             self.end_cpu("live" if not self.logged else "scrape" if self.route == _SCRAPE else "request")
             if self.logged:
                 self._record()
-            self.flight.over = True
         except Exception:
             if raise_in_tests.on:
                 raise
             definitions.telemetry_errors.labels("request").inc()
+        finally:
+            self.flight.over = True
 
     def _record(self) -> None:
         now = time.perf_counter()

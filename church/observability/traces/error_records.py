@@ -27,7 +27,7 @@ def describe(record: logging.LogRecord, context: Mapping[str, Any], static: Mapp
     if error is None:
         return None
     problem = fingerprints.identify(error, trace)
-    event = getattr(record, "event", None) or record.name
+    event = _event_of(record)
     fields = {
         "kind": "error",
         "timestamp": timestamp(record.created),
@@ -38,12 +38,21 @@ def describe(record: logging.LogRecord, context: Mapping[str, Any], static: Mapp
         "frames": _list_frames(trace or error.__traceback__),
         **context,
         "status": _INTERNAL_ERROR if event == _UNEXPECTED else None,
-        "handled": event not in _UNHANDLED,
+        "handled": not is_unhandled(record),
         "level": record.levelname,
         "event": event,
         **static,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def is_unhandled(record: logging.LogRecord) -> bool:
+    """Whether the exception that a record is about has ended its request, job or process."""
+    return _event_of(record) in _UNHANDLED
+
+
+def _event_of(record: logging.LogRecord) -> str:
+    return getattr(record, "event", None) or record.name
 
 
 def _list_frames(trace: TracebackType | None) -> list[list[Any]]:

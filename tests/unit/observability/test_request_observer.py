@@ -22,6 +22,7 @@ from church.observability import raise_in_tests, request_observer
 from church.observability.metrics import definitions
 from church.observability.request_observer import Door
 from tests.support.helpers import BY_PROXY, add_view, captured_log, grows, value, with_settings
+from tests.support.kept_traces import KeptTraces
 
 
 @pytest.fixture
@@ -270,6 +271,28 @@ def test_websocket_is_not_counted_as_a_request(app: Flask) -> None:
     assert sink.records == []
     assert ("GET", "/ws", "200") not in definitions.http_requests._metrics
     assert value(definitions.http_requests_in_flight) == before
+
+
+def test_trace_of_a_websocket_is_its_handshake(app: Flask, kept: KeptTraces) -> None:
+    opened: list[telemetry.Handshake] = []
+
+    def view() -> str:
+        telemetry.leave_unobserved()
+        opened.append(telemetry.handshake())
+        with telemetry.span("much later"):
+            return "bye"
+
+    add_view(app, "/ws", view)
+    ask(app.test_client(), "/ws")
+    (trace,) = kept.traces
+    assert (trace["name"], trace["status"], trace["outcome"], trace["spans"]) == ("GET /ws", 101, "ok", [])
+    assert opened == [telemetry.Handshake(trace["request_id"], "127.0.0.1", (trace["trace_id"], trace["span_id"]))]
+
+
+def test_request_that_is_left_out_of_the_numbers_has_no_trace(app: Flask, kept: KeptTraces) -> None:
+    add_view(app, "/left", lambda: telemetry.leave_unobserved() or "left")
+    ask(app.test_client(), "/left")
+    assert kept.traces == []
 
 
 def test_many_random_requests_make_few_series(client: FlaskClient) -> None:

@@ -55,6 +55,7 @@ def test_logged_exception_is_a_handled_error_and_no_failed_trace(app: Flask, kep
     assert (error["error_type"], error["handled"], error["event"]) == ("ValueError", True, "test.handled")
     assert "status" not in error
     assert trace["outcome"] == "ok"
+    assert "error_type" not in trace
     assert "hunter2" not in kept.file.read_text()
 
 
