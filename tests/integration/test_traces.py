@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
 
 Start = Callable[..., Site]
+REQUESTS = 4_000
 SERVER = Span.SPAN_KIND_SERVER
 
 
@@ -49,6 +53,21 @@ class Collector:
 
     def roots(self) -> list[Any]:
         return [span for span in self.spans if not span.parent_span_id]
+
+
+class UnevenSite(Site):
+    """A site with ``/uneven``, which fails or is slow where its address says so."""
+
+    def command(self, *module: str) -> list[str]:
+        """The command that starts a process of the site."""
+        return [*super().command(*module), *(["tests.support.uneven_site:app"] if module[0] == "gunicorn" else [])]
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Iterator[UnevenSite]:
+    one = UnevenSite(tmp_path, WEB_CONCURRENCY="2")
+    yield one.start()
+    one.stop()
 
 
 @pytest.fixture
@@ -139,6 +158,40 @@ def test_probe_that_fails_is_kept_and_one_that_works_is_not(site: Start) -> None
     assert {(record["name"], record["status"], record["kept"]) for record in kept(one)} == {
         ("GET /ready", 503, "failed")
     }
+
+
+def test_each_request_that_fails_or_is_slow_has_its_whole_trace_among_thousands(uneven: UnevenSite) -> None:
+    asked, odd = REQUESTS // 8, set(random.Random(11).sample(range(REQUESTS // 8), 3))
+    answers: Counter[tuple[str, int]] = Counter()
+
+    def client(number: int) -> None:
+        connection = load.Connection(uneven.port)
+        for turn in range(asked):
+            kind = ("fails" if number % 2 else "slow") if turn in odd else "usual"
+            answers[kind, connection.get(f"/uneven?{kind}", headers=f"X-Request-ID: {kind}\r\n")] += 1
+        connection.close()
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {("usual", 200): 8 * (asked - 3), ("slow", 200): 12, ("fails", 500): 12}
+    uneven.gunicorn.terminate()
+    uneven.gunicorn.wait(60)
+    whole: Counter[tuple[str, int]] = Counter()
+    for trace in kept(uneven):
+        names = [span[3] for span in trace.get("spans", ())]
+        if trace["kind"] == "trace" and trace["name"] == "GET /uneven" and trace["duration_ms"] > 1000:
+            whole["slow", len(set(names) & {"uneven.work", "SELECT users", "SELECT jobs"})] += 1
+        if trace["kind"] == "trace" and trace["outcome"] == "failed":
+            assert trace["error_type"] == "LookupError"
+            whole["fails", len(set(names) & {"uneven.work", "SELECT users", "SELECT jobs"})] += 1
+    assert whole["fails", 3] == 12
+    assert whole["slow", 3] >= 12  # on a busy machine others may be slow, too
+    assert {count for _kind, count in whole} == {3}
+    errors = [record for record in kept(uneven) if record["kind"] == "error"]
+    assert [(error["error_type"], error["route"]) for error in errors] == [("LookupError", "/uneven")] * 12
 
 
 def test_collector_that_is_down_loses_spans_and_no_request(site: Start) -> None:
