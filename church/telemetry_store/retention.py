@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
 
 from church.telemetry_store.segments import SegmentInfo
 
 SAMPLES = "samples"
 """The table whose rows are thinned and kept for spans of their own."""
-MOST_ROWS_MERGED = 500_000
+MOST_ROWS_MERGED = 200_000
+MOST_BYTES_MERGED = 16 * 1024 * 1024
+"""Rows and bytes on disk of a segment that others become: sorting them takes 200 MB."""
 _GROUP = 8
 """How many segments of like size become one, which is then one of eight of the next size."""
 _SMALLEST = 1_000
@@ -36,20 +38,27 @@ def find_expired(segments: Iterable[SegmentInfo], oldest: int, most_bytes: int) 
 def find_mergeable(segments: list[SegmentInfo], today: int) -> list[SegmentInfo]:
     """The segments of one table, sorted by time, that should become one; none if all are well.
 
-    Eight of like size of one day do. Of a day that is over (before ``today``, microseconds) all small ones do.
+    Of eight of like size of one day as many do as fit. Of a day that is over (before ``today``, microseconds) all small
+    ones do.
     """
     for day, group in groupby(segments, key=lambda segment: segment.first // _DAY):
-        of_day = [segment for segment in group if segment.rows < MOST_ROWS_MERGED]
-        if day < today // _DAY:
-            if len(found := next(_fill(of_day), [])) > 1:
-                return found
-            continue
-        by_size = sorted(of_day, key=_size)
-        for _, like in groupby(by_size, key=_size):
-            chosen = list(like)[:_GROUP]
-            if len(chosen) == _GROUP and sum(segment.rows for segment in chosen) <= 2 * MOST_ROWS_MERGED:
+        small = [segment for segment in group if not _is_large(segment)]
+        least = 2 if day < today // _DAY else _GROUP
+        alike = [small] if least == 2 else _group_by_size(small)
+        for found in alike:
+            chosen = _fitting(found)
+            if len(found) >= least and len(chosen) > 1:
                 return chosen
     return []
+
+
+def _is_large(segment: SegmentInfo) -> bool:
+    return segment.rows >= MOST_ROWS_MERGED // 2 or segment.bytes >= MOST_BYTES_MERGED // 2
+
+
+def _group_by_size(segments: list[SegmentInfo]) -> list[list[SegmentInfo]]:
+    by_size = sorted(segments, key=_size)
+    return [list(alike) for _, alike in groupby(by_size, key=_size)]
 
 
 def _size(segment: SegmentInfo) -> int:
@@ -60,14 +69,13 @@ def _size(segment: SegmentInfo) -> int:
     return size
 
 
-def _fill(segments: list[SegmentInfo]) -> Iterator[list[SegmentInfo]]:
-    """Put neighbours together as long as they are not too many rows; only what is more than one segment."""
-    filled: list[SegmentInfo] = []
+def _fitting(segments: list[SegmentInfo]) -> list[SegmentInfo]:
+    """The first of the segments, as many as may become one."""
+    rows = size = 0
+    fitting = []
     for segment in segments:
-        if filled and sum(one.rows for one in filled) + segment.rows > MOST_ROWS_MERGED:
-            if len(filled) > 1:
-                yield filled
-            filled = []
-        filled.append(segment)
-    if len(filled) > 1:
-        yield filled
+        rows, size = rows + segment.rows, size + segment.bytes
+        if rows > MOST_ROWS_MERGED or size > MOST_BYTES_MERGED:
+            break
+        fitting.append(segment)
+    return fitting

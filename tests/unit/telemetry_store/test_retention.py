@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from church.telemetry_store.retention import MOST_ROWS_MERGED, find_expired, find_mergeable
+from church.telemetry_store.retention import MOST_BYTES_MERGED, MOST_ROWS_MERGED, find_expired, find_mergeable
 from church.telemetry_store.segments import SegmentInfo
 
 HOUR = 3_600_000_000
@@ -39,12 +39,23 @@ def test_find_mergeable_takes_eight_of_like_size_of_one_day() -> None:
 
 
 def test_find_mergeable_leaves_large_segments() -> None:
-    large = [segment(TODAY + place * HOUR, rows=MOST_ROWS_MERGED) for place in range(20)]
-    assert find_mergeable(large, TODAY + DAY - 1) == []
+    many_rows = [segment(TODAY + place * HOUR, rows=MOST_ROWS_MERGED // 2) for place in range(20)]
+    many_bytes = [segment(TODAY + place * HOUR, size=MOST_BYTES_MERGED // 2) for place in range(20)]
+    for today in (TODAY, TODAY + DAY):
+        assert find_mergeable(many_rows, today) == []
+        assert find_mergeable(many_bytes, today) == []
+
+
+def test_find_mergeable_takes_no_more_than_fit_into_one() -> None:
+    by_rows = [segment(TODAY + place * HOUR, rows=50_000) for place in range(20)]
+    by_bytes = [segment(TODAY + place * HOUR, size=MOST_BYTES_MERGED // 3) for place in range(20)]
+    for today in (TODAY, TODAY + DAY):
+        assert find_mergeable(by_rows, today) == by_rows[:4]
+        assert find_mergeable(by_bytes, today) == by_bytes[:3]
 
 
 def test_find_mergeable_takes_all_small_ones_of_a_day_that_is_over() -> None:
-    segments = [segment(TODAY - DAY + place * HOUR, rows=10 ** (place + 1)) for place in range(3)]
+    segments = [segment(TODAY - DAY + place * HOUR, rows=10 ** (place + 2)) for place in range(3)]
     assert find_mergeable(segments, TODAY) == segments
     assert find_mergeable(segments[:1], TODAY) == []
 
