@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from church.telemetry_store.queries.arguments import LATEST, Cursor
 from church.telemetry_store.queries.sql import Condition, both
+from church.telemetry_store.queries.windows import Piece, Window, list_windows
 from church.telemetry_store.query_error import QueryError
 from church.telemetry_store.tables import TABLES
 from church.telemetry_store.task import Task, UnreadableError
 
-_MOST_FILES = 32  # a statement reads
+_FIRST_ROWS = 16  # rows that a search reads at first, for each that it may return
+_FEWEST_ROWS = 5000
 _SORTED = {True: "ts DESC, seq DESC", False: "ts, seq"}
-
-
-class Piece(NamedTuple):
-    """A segment, or the rows that are not sealed yet (no path); ``first`` and ``last`` ts in it, both inclusive."""
-
-    path: str
-    first: int
-    last: int
-    rows: int
 
 
 class Reader:
@@ -34,10 +27,21 @@ class Reader:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._pieces = {table: [Piece(*piece) for piece in pieces] for table, pieces in task.args["pieces"].items()}
+        self._pieces = {table: list(self._measure(table, pieces)) for table, pieces in task.args["pieces"].items()}
         self.complete = True
         self.more = False
         self.damaged: list[str] = []
+
+    def _measure(self, table: str, pieces: list[list[Any]]) -> Iterator[Piece]:
+        """Yield the pieces; the rows that are not sealed yet only if there are any, with their times."""
+        for piece in (Piece(*values) for values in pieces):
+            if piece.path:
+                yield piece
+                continue
+            statement = f"SELECT min(ts) AS first, max(ts) AS last, count(*) AS rows FROM recent_{table}"  # noqa: S608
+            (recent,) = self._task.fetch(statement, [])
+            if recent["rows"]:
+                yield Piece("", **recent)
 
     def count_rows(self, table: str) -> int:
         """Return about how many rows a read of ``table`` takes: those of whole segments."""
@@ -61,69 +65,53 @@ class Reader:
         newest_first: bool = True,
         span: tuple[int, int] = (0, LATEST),
     ) -> Iterator[list[dict[str, Any]]]:
-        """Yield at most ``limit`` rows in the order of time, as soon as no older segment can have an earlier one.
+        """Yield at most ``limit`` rows in the order of time, as they are found.
 
         ``span``: leaves out segments without a row in it; ``where`` must ask for the same. Sets ``more`` if there are
-        other rows. Ends early, not complete, when its time is over.
+        other rows, or may be. Ends early, not complete, when its time is over.
         """
-        held: list[dict[str, Any]] = []
-        left = limit
-        for index, (batch, bound) in enumerate(self._batches(table, newest_first, span)):
+        left, first_rows = limit, max(_FEWEST_ROWS, limit * _FIRST_ROWS)
+        windows = list(list_windows(self._pieces[table], span, first_rows, newest_first=newest_first))
+        for index, window in enumerate(windows):
             try:
-                held += self._find(table, batch, columns, where, left + 1, newest_first)
+                found = self._find(table, window, columns, where, left + 1, newest_first)
             except QueryError as error:
                 if error.code != "timeout" or index == 0:
                     raise
                 self.complete, self.more = False, True
                 return
-            held.sort(key=lambda row: (row["ts"], row["seq"]), reverse=newest_first)
-            sure = [row for row in held if bound is None or (row["ts"] > bound if newest_first else row["ts"] < bound)]
-            held = held[len(sure) :]
-            yield sure[:left]
-            if len(sure) >= left:
-                self.more = len(sure) > left or bound is not None
+            yield found[:left]
+            if len(found) >= left:
+                self.more = len(found) > left or index + 1 < len(windows)
                 return
-            left -= len(sure)
-
-    def _batches(
-        self, table: str, newest_first: bool, span: tuple[int, int]
-    ) -> Iterator[tuple[list[Piece], int | None]]:
-        """Group the pieces in the order of time, few at first, each group with the nearest ts of the next ones."""
-        pieces = [piece for piece in self._pieces[table] if piece.first < span[1] and piece.last >= span[0]]
-        pieces.sort(key=lambda piece: -piece.last if newest_first else piece.first)
-        begin, size = 0, 2
-        while begin < len(pieces):
-            end = min(begin + size, len(pieces))
-            rest = pieces[end] if end < len(pieces) else None
-            yield pieces[begin:end], None if rest is None else rest.last if newest_first else rest.first
-            begin, size = end, min(size * 2, _MOST_FILES)
+            left -= len(found)
 
     def _find(
-        self, table: str, pieces: list[Piece], columns: Sequence[str], where: Condition, limit: int, newest_first: bool
+        self, table: str, window: Window, columns: Sequence[str], where: Condition, limit: int, newest_first: bool
     ) -> list[dict[str, Any]]:
+        condition = both(Condition("ts >= ? AND ts < ?", (window.begin, window.end)), where)
         statement = (
-            f"SELECT {', '.join(columns)} FROM {{source}} WHERE {where.sql} "  # noqa: S608 - values are parameters
+            f"SELECT {', '.join(columns)} FROM {{source}} WHERE {condition.sql} "  # noqa: S608 - values are parameters
             f"ORDER BY {_SORTED[newest_first]} LIMIT {int(limit)}"
         )
-        return self._fetch(table, pieces, statement, where.values)
+        return self._fetch(table, window.pieces, statement, condition.values)
 
     def _fetch(self, table: str, pieces: list[Piece], statement: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
-        """Run a statement with ``{source}``; once more without the segments that can't be read, if there are such."""
-        source = _source(table, pieces)
+        """Run a statement with ``{source}``; once more if a segment is older than a column, or can't be read."""
         try:
-            return self._task.fetch(statement.format(source=source.sql), [*source.values, *values])
+            return self._run(_source(table, pieces), statement, values)
         except UnreadableError:
-            readable = [piece for piece in pieces if not piece.path or self._can_read(table, piece)]
-            if len(readable) == len(pieces):
-                raise
-        self.complete = False
-        return self._fetch(table, readable, statement, values)
+            readable = [piece for piece in pieces if not piece.path or self._can_read(piece)]
+        self.complete = self.complete and len(readable) == len(pieces)
+        return self._run(_source_by_name(table, readable), statement, values)
 
-    def _can_read(self, table: str, piece: Piece) -> bool:
+    def _run(self, source: Condition, statement: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+        return self._task.fetch(statement.format(source=source.sql), [*source.values, *values])
+
+    def _can_read(self, piece: Piece) -> bool:
         """Whether a segment is there and whole. Reads all of it."""
-        columns = ", ".join(f"count({column})" for column in TABLES[table].names)
         try:
-            self._task.fetch(f"SELECT {columns} FROM read_parquet(?)", [piece.path])  # noqa: S608 - names of ours
+            self._task.fetch("SELECT count(COLUMNS(*)) FROM read_parquet(?)", [piece.path])
         except UnreadableError:
             if Path(piece.path).exists():  # else it was merged or too old in the meantime
                 self.damaged.append(Path(piece.path).name)
@@ -132,17 +120,26 @@ class Reader:
 
 
 def _source(table: str, pieces: list[Piece]) -> Condition:
+    """Return what a statement reads ``pieces`` from."""
+    files = [piece.path for piece in pieces if piece.path]
+    recent, columns = f"recent_{table}", ", ".join(TABLES[table].names)
+    if not files:
+        return Condition(recent)
+    if len(files) == len(pieces):
+        return Condition("read_parquet(?)", (files,))
+    both_of = f"(SELECT {columns} FROM {recent} UNION ALL SELECT {columns} FROM read_parquet(?))"  # noqa: S608
+    return Condition(both_of, (files,))
+
+
+def _source_by_name(table: str, pieces: list[Piece]) -> Condition:
     """Return what a statement reads ``pieces`` from. Columns that an old segment has not are NULL."""
     files = [piece.path for piece in pieces if piece.path]
     recent = f"recent_{table}"
     if not files:
         return Condition(recent)
     nothing = " LIMIT 0" if len(files) == len(pieces) else ""
-    return Condition(
-        f"((SELECT * FROM {recent}{nothing}) UNION ALL BY NAME "  # noqa: S608 - names of ours
-        "SELECT * FROM read_parquet(?, union_by_name = true))",
-        (files,),
-    )
+    older = "SELECT * FROM read_parquet(?, union_by_name = true)"
+    return Condition(f"((SELECT * FROM {recent}{nothing}) UNION ALL BY NAME {older})", (files,))  # noqa: S608
 
 
 def within(span: tuple[int, int], before: Cursor | None = None) -> Condition:
