@@ -78,7 +78,10 @@ class _Observer:
             observatory_socket(Path(plan.instance)),
             store,
             self._engine,
-            lambda: {**self._ingest.describe(), "version": plan.version},
+            {
+                "status": lambda: [{**self._ingest.describe(), "version": plan.version}],
+                "metrics.catalogue": self._sampler.catalogue,
+            },
         )
         self._ended = threading.Event()
         self._next_try = 0.0

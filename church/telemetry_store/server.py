@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,15 @@ _PATIENCE = 10.0  # seconds without progress, for a client to send its request o
 
 
 class QueryServer:
-    """Listens from ``start`` to ``stop``. ``status``: the row that the query ``status`` answers."""
+    """Listens from ``start`` to ``stop``. ``facts``: what answers the queries that only ask what this process knows."""
 
-    def __init__(self, path: Path, store: Store, engine: Engine, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, path: Path, store: Store, engine: Engine, facts: Mapping[str, Callable[[], list[dict[str, Any]]]]
+    ) -> None:
         self._path = path
         self._store = store
         self._engine = engine
-        self._status = status
+        self._facts = facts
         self._connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         self._lock = threading.Lock()
         self.running = 0
@@ -99,9 +101,9 @@ class QueryServer:
 
     def _answer(self, client: socket.socket) -> None:
         name, args = _read_request(client)
-        if name == "status":
+        if name in self._facts:
             Arguments(args).finish()
-            _send(client, {"rows": [self._status()]})
+            _send(client, {"rows": self._facts[name]()})
             _send(client, {"end": {"cpu_ms": 0, "complete": True, "more": False}})
             return
         if name not in QUERIES:
@@ -131,7 +133,7 @@ class QueryServer:
         """Have the engine's child answer, and pass its lines on."""
         snapshots = {table: self._store.snapshot(table) for table in plan.tables}
         pieces = {table: list(_list_pieces(snapshots[table], plan, span)) for table, span in plan.tables.items()}
-        rows = {table: _rows_within(snapshots[table], span) for table, span in plan.tables.items()}
+        rows = {table: _rows_within(snapshots[table], span, plan.wanted) for table, span in plan.tables.items()}
         task = {"query": name, "args": plan.args, "pieces": pieces}
         with self._engine.open("query", task, rows, plan.seconds) as running:
             for line in running.lines(client):
@@ -158,9 +160,9 @@ def _list_pieces(snapshot: Snapshot, plan: Plan, span: Span) -> Iterator[tuple[s
             yield str(segment.path), segment.first, segment.last, segment.rows
 
 
-def _rows_within(snapshot: Snapshot, span: Span) -> Iterator[Row]:
+def _rows_within(snapshot: Snapshot, span: Span, wanted: Callable[[Row], bool] | None) -> Iterator[Row]:
     begin, end = span
-    return (row for row in snapshot.rows if begin <= row[TS] < end)
+    return (row for row in snapshot.rows if begin <= row[TS] < end and (wanted is None or wanted(row)))
 
 
 def _read_request(client: socket.socket) -> tuple[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from church.telemetry_store.queries.query import Args, Batches, Plan, Query
 from church.telemetry_store.queries.reader import Reader, within
 from church.telemetry_store.queries.sql import Condition, both, equals, is_one_of, json_text
 from church.telemetry_store.query_error import QueryError
+from church.telemetry_store.tables import TABLES
 
 MOST_POINTS = 2_000
 MOST_RANGES = 24
@@ -28,6 +29,8 @@ _MOST_PARTS = 200_000
 _MOST_BUCKETS = 64
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")
 _SECOND = 1_000_000
+_TABLE = TABLES["samples"]
+_NAME = _TABLE.place("name")
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------
@@ -35,7 +38,7 @@ _SECOND = 1_000_000
 
 def _parse_range(arguments: Arguments) -> Plan:
     args = _range(arguments)
-    return Plan(args, {"samples": _span(args)})
+    return _plan(args, [args])
 
 
 def _parse_many(arguments: Arguments) -> Plan:
@@ -44,8 +47,19 @@ def _parse_many(arguments: Arguments) -> Plan:
     if not isinstance(given, list) or not 1 <= len(given) <= MOST_RANGES:
         raise bad_request(f"ranges must be a list of 1 to {MOST_RANGES} ranges.")
     ranges = [_range(Arguments(one, f"ranges[{index}]")) for index, one in enumerate(given)]
-    spans = [_span(args) for args in ranges]
-    return Plan({"ranges": ranges}, {"samples": (min(span[0] for span in spans), max(span[1] for span in spans))})
+    return _plan({"ranges": ranges}, ranges)
+
+
+def _plan(args: Args, ranges: list[Args]) -> Plan:
+    spans = [_span(one) for one in ranges]
+    names = _names(ranges)
+    span = min(begin for begin, _ in spans), max(end for _, end in spans)
+    return Plan(args, {_TABLE.name: span}, wanted=lambda row: row[_NAME] in names)
+
+
+def _names(ranges: list[Args]) -> tuple[str, ...]:
+    """The metrics that the ranges need: theirs, and the store's own."""
+    return tuple(dict.fromkeys((own.UP, own.COVERED, *(one["name"] for one in ranges))))
 
 
 def _range(arguments: Arguments) -> Args:
@@ -163,8 +177,7 @@ def _read_parts(reader: Reader, ranges: list[Args]) -> dict[int, list[Part]]:
 
     First each series is added up by step, in one look at the samples of all ranges, and then the series of each range.
     """
-    names = tuple(dict.fromkeys((own.UP, own.COVERED, *(args["name"] for args in ranges))))
-    where = both(within(_span(ranges[0])), is_one_of("name", names))
+    where = both(within(_span(ranges[0])), is_one_of("name", _names(ranges)))
     buckets = _count_buckets(reader, ranges)
     selects = [
         _add_up(_UP, [], equals("name", own.UP), 0),
@@ -175,7 +188,7 @@ def _read_parts(reader: Reader, ranges: list[Args]) -> dict[int, list[Part]]:
         f"WITH series AS MATERIALIZED ({_series(ranges[0]['width'], buckets)}) "
         f"{' UNION ALL '.join(select.sql for select in selects)} LIMIT {_MOST_PARTS + 1}"
     )
-    rows = reader.read(statement, "samples", where, tuple(value for select in selects for value in select.values))
+    rows = reader.read(statement, _TABLE.name, where, tuple(value for select in selects for value in select.values))
     if len(rows) > _MOST_PARTS:
         raise QueryError("too_large", "The range has too many points. Ask for fewer labels or a larger step.")
     parts: dict[int, list[Part]] = {}
@@ -190,7 +203,7 @@ def _count_buckets(reader: Reader, ranges: list[Args]) -> int:
     if not names:
         return 0
     where = both(within(_span(ranges[0])), is_one_of("name", names))
-    (row,) = reader.read("SELECT max(len(buckets)) AS most FROM {rows}", "samples", where)
+    (row,) = reader.read("SELECT max(len(buckets)) AS most FROM {rows}", _TABLE.name, where)
     return min(row["most"] or 0, _MOST_BUCKETS)
 
 

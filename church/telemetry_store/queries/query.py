@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from church.telemetry_store.queries.arguments import LATEST, Arguments
 from church.telemetry_store.queries.reader import Reader
+from church.telemetry_store.tables import Row
 
 SECONDS = 5.0
 STREAM_SECONDS = 30.0
@@ -26,6 +27,8 @@ class Plan(NamedTuple):
     seconds: float = SECONDS
     after_seq: int = 0
     """Segments whose rows all have this number or a lower one are left out."""
+    wanted: Callable[[Row], bool] | None = None
+    """Which rows of those in memory the child needs; all without it. For a table with many more than it reads."""
 
 
 class Query(NamedTuple):

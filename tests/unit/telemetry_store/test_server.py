@@ -17,6 +17,7 @@ from church.telemetry_store import server as server_module
 from church.telemetry_store.engine import Engine
 from church.telemetry_store.server import QueryServer
 from church.telemetry_store.store import Store
+from tests.support.samples import sample
 from tests.support.services_fixture import wait_until
 from tests.support.telemetry_rows import START, STEP, log_rows, make_row
 
@@ -42,7 +43,7 @@ def engine(store):
 
 @pytest.fixture
 def server(settings, store, engine):
-    server = QueryServer(observatory_socket(settings.instance), store, engine, lambda: {"version": "1"})
+    server = QueryServer(observatory_socket(settings.instance), store, engine, {"status": lambda: [{"version": "1"}]})
     server.start()
     yield server
     server.stop()
@@ -74,6 +75,14 @@ def test_socket_is_open_to_its_user_alone(settings, server):
 def test_without_a_store_the_client_says_so(settings):
     with pytest.raises(TelemetryStoreDownError, match="does not answer"):
         telemetry_queries.ask(settings, "status")
+
+
+def test_metrics_are_answered_from_the_samples_in_memory(ask, store, engine):
+    rows = [sample(15_000_000), sample(15_000_000, "jobs", value=3.0), sample(15_000_000, "other", value=9.0)]
+    store.take_samples([tuple(row.values()) for row in rows])
+    span = {"from": 0, "to": 3600_000_000, "step": 3600}
+    assert ask("metrics.range", name="jobs", fn="value", **span).rows == [{"labels": {}, "points": [[0, 3.0]]}]
+    assert engine.pid is not None
 
 
 def test_status_is_answered(ask):
