@@ -75,6 +75,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "traces": (ADMIN, "/admin/traces"),
     "errors": (ADMIN, "/admin/errors"),
     "a request": (ADMIN, "/admin/request/01a22ebf971025719a3fbd31"),
+    "metrics": (ADMIN, "/admin/metrics"),
     "security": (ADMIN, "/admin/security"),
     "subscriptions": (ADMIN, "/admin/membership"),
     "subscriptions, past due": (ADMIN, "/admin/membership?status=past_due"),

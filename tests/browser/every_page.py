@@ -68,6 +68,7 @@ OWN_PAGES = {
     "traces": ("admin", "/admin/traces?order=slowest"),
     "errors": ("admin", "/admin/errors"),
     "a request": ("admin", "/admin/request/01a22ebf971025719a3fbd31"),
+    "metrics": ("admin", "/admin/metrics"),
     "security": ("admin", "/admin/security"),
     "security with an address to block": ("admin", "/admin/security?network=203.0.113.7"),
     "members": ("admin", "/admin/members"),

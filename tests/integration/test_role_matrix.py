@@ -112,6 +112,9 @@ TABLE = """
 /admin/request/<request_id>        GET   401 403 403 200
 /admin/traces                      GET   401 403 403 200
 /admin/traces/<trace_id>           GET   401 403 403 200
+/admin/metrics                     GET   401 403 403 200
+/admin/metrics.csv                 GET   401 403 403 400
+/admin/metrics.json                GET   401 403 403 400
 /admin/security                    GET   401 403 403 200
 /admin/security/blocks             POST  401 403 403 422
 /admin/security/blocks/lift        POST  401 403 403 422

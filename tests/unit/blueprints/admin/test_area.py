@@ -30,6 +30,7 @@ LISTS = [
     "/admin/audit",
     "/admin/health",
     "/admin/settings",
+    "/admin/metrics",
     "/admin/security",
     "/admin/logs",
     "/admin/traces",
