@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.database.upsert import insert_or_update
 from church.errors import ConflictError, NotFoundError
 from church.extensions import db
+from church.lib.network_table import IPNetwork
 from church.models import BlockedNetwork, User
 from church.models.base import utc_now
 from church.services import audit
@@ -24,10 +26,11 @@ MAX_ACTIVE = 5_000
 
 
 class UnknownBlockError(NotFoundError):
-    """The network is not blocked."""
+    """The network is not blocked by itself; ``wider`` are blocked networks that it is in."""
 
-    def __init__(self, network: str) -> None:
-        super().__init__(f"{network} is not blocked.")
+    def __init__(self, network: str, wider: Sequence[str] = ()) -> None:
+        hint = f" by itself. It is in {', '.join(wider)}, which can be unblocked." if wider else "."
+        super().__init__(f"{network} is not blocked{hint}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def lift_block(text: str, actor: Actor) -> str:
         revision = _next_revision(session)
         row = session.scalars(select(BlockedNetwork).where(BlockedNetwork.network == name, in_force())).one_or_none()
         if row is None:
-            raise UnknownBlockError(name)
+            raise UnknownBlockError(name, _find_wider(session, read_network(text)))
         row.lifted_at, row.revision = utc_now(), revision
         audit.record_by(session, "network.unblocked", actor, network=name)
     return name
@@ -128,6 +131,13 @@ def _next_revision(session: Session) -> int:
 
 def _find_revision(session: Session) -> int:
     return session.scalar(select(func.max(BlockedNetwork.revision))) or 0
+
+
+def _find_wider(session: Session, network: IPNetwork) -> list[str]:
+    """The blocked networks that a network is a part of, the widest first."""
+    parents = [str(network.supernet(new_prefix=bits)) for bits in range(network.prefixlen)]
+    rows = session.scalars(select(BlockedNetwork.network).where(BlockedNetwork.network.in_(parents), in_force()))
+    return sorted(rows, key=parents.index)
 
 
 def _count_active(session: Session) -> int:

@@ -81,6 +81,17 @@ def test_network_that_is_not_blocked_cannot_be_lifted() -> None:
         blocks.lift_block("203.0.113.7", CLI)
 
 
+@pytest.mark.parametrize(("wide", "narrow"), [("203.0.113.0/24", "203.0.113.7"), ("2001:db8::/32", "2001:db8:1::/48")])
+def test_part_of_a_blocked_network_cannot_be_lifted_and_the_network_is_named(wide: str, narrow: str) -> None:
+    block(wide)
+    block("198.51.100.0/24")
+    with pytest.raises(UnknownBlockError, match=f"It is in {wide}, which"):
+        blocks.lift_block(narrow, CLI)
+    blocks.lift_block(wide, CLI)
+    with pytest.raises(UnknownBlockError, match=r"is not blocked\.$"):
+        blocks.lift_block(narrow, CLI)
+
+
 def test_every_change_has_a_higher_revision() -> None:
     seen = [blocks.find_revision()]
     for change in (block, lambda: block("198.51.100.9"), lambda: blocks.lift_block("203.0.113.7", CLI)):
