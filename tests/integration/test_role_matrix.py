@@ -107,7 +107,7 @@ TABLE = """
 /admin/errors/<fingerprint>        GET   401 403 403 404
 /admin/errors/<fingerprint>/state  POST  401 403 403 422
 /admin/logs                        GET   401 403 403 200
-/admin/logs.jsonl                  GET   401 403 403 200
+/admin/logs.jsonl                  GET   401 403 403 503
 /admin/logs/around                 GET   401 403 403 404
 /admin/request/<request_id>        GET   401 403 403 200
 /admin/traces                      GET   401 403 403 200
