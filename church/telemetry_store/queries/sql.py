@@ -16,6 +16,7 @@ class Condition(NamedTuple):
     values: tuple[Any, ...] = ()
 
 
+_SPECIAL = frozenset("%_\\")  # of LIKE
 ALWAYS = Condition("TRUE")
 NEVER = Condition("FALSE")
 
@@ -41,7 +42,9 @@ def equal_if_given(args: dict[str, Any], names: Sequence[str]) -> list[Condition
 
 
 def contains_any(columns: Sequence[str], text: str) -> Condition:
-    """Return what holds where one of ``columns`` contains ``text``, in either case."""
+    """Return what holds where one of ``columns`` contains ``text``, in either case. ILIKE takes less time."""
+    if not _SPECIAL & set(text):
+        return Condition(" OR ".join(f"{column} ILIKE ?" for column in columns), (f"%{text}%",) * len(columns))
     wanted = text.lower()
     return Condition(" OR ".join(f"contains(lower({column}), ?)" for column in columns), (wanted,) * len(columns))
 
