@@ -18,6 +18,7 @@ from church.cli.stripe import stripe_commands
 from church.cli.token import token_commands
 from church.cli.users import user_commands
 from church.cli.video import video_commands
+from church.cli.watch import errors, logs, top
 from church.config import ConfigError, load_settings
 from church.lib.files import UMASK, make_private
 
@@ -64,6 +65,9 @@ church.add_command(stripe_commands)
 church.add_command(token_commands)
 church.add_command(user_commands)
 church.add_command(video_commands)
+church.add_command(logs)
+church.add_command(errors)
+church.add_command(top)
 
 
 @church.command(with_appcontext=False)

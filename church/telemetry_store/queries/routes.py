@@ -28,7 +28,7 @@ def _summary(reader: Reader, args: Args) -> Batches:
         "count(*) FILTER (WHERE status BETWEEN 400 AND 499) AS errors_4xx, "
         "count(*) FILTER (WHERE status >= 500) AS errors_5xx, "
         f"{quantiles('duration_ms', reader.count_rows('logs'))}, "
-        "sum(cpu_ms) AS cpu_ms, CAST(sum(bytes) AS BIGINT) AS bytes "
+        "sum(duration_ms) AS duration_ms, sum(cpu_ms) AS cpu_ms, CAST(sum(bytes) AS BIGINT) AS bytes "
         f"FROM {{rows}} GROUP BY route, method ORDER BY count DESC, route, method LIMIT {_MOST_ROUTES}",
         "logs",
         both(*conditions),

@@ -55,12 +55,16 @@ def bucket(begin: int, width: int) -> str:
 
 
 def quantiles(column: str, rows: int) -> str:
-    """Return p50, p95 and p99 of ``column`` as three columns: exact, but for so many rows that memory would not do."""
+    """Return p50, p95 and p99 of ``column`` as three columns: exact, but for so many rows that memory would not do.
+
+    The three are the same expression but for its index, which the engine computes once.
+    """
     function = "quantile_cont" if rows <= _MOST_EXACT else "approx_quantile"
-    return ", ".join(f"{function}({column}, {share / 100}) AS p{share}" for share in (50, 95, 99))
+    all_three = f"{function}({column}, [0.5, 0.95, 0.99])"
+    return ", ".join(f"{all_three}[{place}] AS p{share}" for place, share in enumerate((50, 95, 99), 1))
 
 
-_MOST_EXACT = 3_000_000
+_MOST_EXACT = 12_000_000  # 8 bytes each, of 256 MB
 
 
 def latest(column: str) -> str:

@@ -279,6 +279,7 @@ def test_routes_are_added_up_from_access_records(ask: Ask) -> None:
         "p50": 5.0,
         "p95": pytest.approx(8.6),
         "p99": pytest.approx(8.92),
+        "duration_ms": 45.0,
         "cpu_ms": 4.5,
         "bytes": 90,
     }
