@@ -142,6 +142,8 @@ def test_page_shows_events_addresses_and_findings_escaped(desk: AdminBrowser) ->
     assert "threat detected" in page
     assert "credentials" in page
     assert page.count("<figure") == 2
+    assert 'href="/admin/request/r1"' in page
+    assert 'href="/admin/logs?address=203.0.113.7&amp;range=24h"' in page
     assert "<svg onload" not in page
     assert "&lt;svg onload" in page
     history = desk.data("/admin/security")["history"]
