@@ -65,6 +65,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "live room": (MEMBER, "/live/public"),
     "live room, an old message": (MEMBER, "/live/public/20"),
     "overview": (ADMIN, "/admin/"),
+    "health of the parts": (ADMIN, "/admin/health"),
     "members": (ADMIN, "/admin/members"),
     "members, of a day": (ADMIN, "/admin/members?day={old}"),
     "members, search": (ADMIN, "/admin/members?q={name}"),

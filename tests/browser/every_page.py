@@ -62,6 +62,7 @@ OWN_PAGES = {
     "home of an admin": ("admin", "/"),
     "overview": ("admin", "/admin/"),
     "health": ("admin", "/admin/health"),
+    "found by the box": ("admin", "/admin/find?q=me"),
     "settings": ("admin", "/admin/settings"),
     "logs": ("admin", "/admin/logs"),
     "logs of a day": ("admin", "/admin/logs?range=24h&level=WARNING&all=1&event=http.request"),

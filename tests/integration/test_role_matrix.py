@@ -68,6 +68,8 @@ TABLE = """
 /                                  GET   200 200 200 200
 /admin/                            GET   401 403 403 200
 /admin/audit                       GET   401 403 403 200
+/admin/find                        GET   401 403 403 200
+/admin/find                        POST  401 403 403 200
 /admin/health                      GET   401 403 403 200
 /admin/jobs                        GET   401 403 403 200
 /admin/jobs/<job_id>/retry         POST  401 403 403 409

@@ -244,11 +244,14 @@ def test_exceptions_name_what_is_there(walks: tuple[Trails, Trails]) -> None:
 
 NOT_WALKED = {
     "admin.error_group": "an error of the telemetry store",
+    "admin.find": "what the lists of members and pages find",
     "admin.live_notice": "a form",
     "admin.logs_around": "a record of the telemetry store",
     "admin.logs_export": "an export of the telemetry store",
     "admin.maintenance": "a form",
     "admin.membership_ledger_csv": "an export, which ops.bench.size measures by rows",
+    "admin.metrics_csv": "an export of the telemetry store",
+    "admin.metrics_json": "an export of the telemetry store",
     "admin.settings": "the settings of this process",
     "admin.trace": "a trace of the telemetry store",
     "admin.video_new": "a form",

@@ -15,6 +15,7 @@ Its template extends ``admin/_page.html``. A client that prefers JSON gets the s
 from church.blueprints.admin import (
     audit,
     emails,
+    find,
     health,
     jobs,
     live,
@@ -36,6 +37,7 @@ __all__ = [
     "audit",
     "bp",
     "emails",
+    "find",
     "health",
     "jobs",
     "live",

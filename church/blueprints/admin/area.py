@@ -30,12 +30,13 @@ class Group(StrEnum):
 
 @dataclass(frozen=True)
 class Section:
-    """An entry of the menu; within its group, lower places come first."""
+    """An entry of the menu; within its group, lower places come first. ``key`` goes there after a ``g``."""
 
     title: str
     group: Group
     place: int
     endpoint: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,24 +46,50 @@ class MenuEntry:
     title: str
     url: str
     current: str
+    key: str
 
 
 _sections: list[Section] = [
-    Section("Delivery", Group.SYSTEM, 40, "delivery.dora")
+    Section("Delivery", Group.SYSTEM, 40, "delivery.dora", "d")
 ]  # a blueprint of its own: others may see it, too
+_found_at: dict[str, tuple[str, str]] = {}
 
 bp.add_app_template_filter(write_plainly, "plainly")
 bp.add_app_template_filter(write_label, "label")
 
 
-def section(title: str, group: Group, place: int) -> Callable[[_V], _V]:
-    """Add the decorated view to the menu."""
+def section(title: str, group: Group, place: int, key: str = "") -> Callable[[_V], _V]:
+    """Add the decorated view to the menu; the keys ``g`` and ``key`` go there."""
 
     def add(view: _V) -> _V:
-        _sections.append(Section(title, group, place, f"{bp.name}.{view.__name__}"))
+        _sections.append(Section(title, group, place, f"{bp.name}.{view.__name__}", key))
         return view
 
     return add
+
+
+def finds(kind: str, argument: str) -> Callable[[_V], _V]:
+    """Let the box of the admin area lead to the decorated view with what it found: ``argument`` is its id there."""
+
+    def add(view: _V) -> _V:
+        _found_at[kind] = (f"{bp.name}.{view.__name__}", argument)
+        return view
+
+    return add
+
+
+def find_url(kind: str, value: str) -> str | None:
+    """Return the address that shows ``value``; None if no page shows this kind."""
+    if kind not in _found_at:
+        return None
+    endpoint, argument = _found_at[kind]
+    values: dict[str, Any] = {argument: value}
+    return url_for(endpoint, **values)
+
+
+def list_sections() -> list[tuple[str, str]]:
+    """List the titles of the menu with their addresses."""
+    return [(entry.title, url_for(entry.endpoint)) for entry in _sections]
 
 
 @bp.app_context_processor
@@ -82,7 +109,7 @@ def _list_menu() -> list[tuple[str, list[MenuEntry]]]:
 def _menu_entry(entry: Section) -> MenuEntry:
     url = url_for(entry.endpoint)
     below = url != url_for(f"{bp.name}.glance") and request.path.startswith(f"{url}/")
-    return MenuEntry(entry.title, url, "page" if request.path == url else "true" if below else "")
+    return MenuEntry(entry.title, url, "page" if request.path == url else "true" if below else "", entry.key)
 
 
 def render_answer(template: str, data: dict[str, Any], status: int = 200, **only_html: Any) -> Response:

@@ -12,7 +12,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/audit")
-@section("Audit", Group.SYSTEM, 50)
+@section("Audit", Group.SYSTEM, 50, "a")
 @allow(ADMINS)
 @limited("page")
 def audit() -> Response:

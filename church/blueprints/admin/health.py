@@ -12,7 +12,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/health")
-@section("Health", Group.SYSTEM, 10)
+@section("Health", Group.SYSTEM, 10, "h")
 @allow(ADMINS)
 @limited("page")
 def health() -> Response:

@@ -15,7 +15,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/jobs")
-@section("Jobs", Group.SYSTEM, 20)
+@section("Jobs", Group.SYSTEM, 20, "j")
 @allow(ADMINS)
 @limited("page")
 def jobs() -> Response:

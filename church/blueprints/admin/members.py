@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import Group, bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, finds, render_answer, section
 from church.blueprints.admin.list_filters import read_choice, read_day, read_text
 from church.blueprints.admin.member_page import is_own_account, show_member
 from church.errors import ConflictError, InvalidError
@@ -25,7 +25,7 @@ _REF = 32  # characters read of a ref
 
 
 @bp.get("/members")
-@section("Members", Group.SITE, 20)
+@section("Members", Group.SITE, 20, "m")
 @allow(ADMINS)
 @limited("page")
 def members() -> Response:
@@ -39,6 +39,7 @@ def members() -> Response:
 
 
 @bp.get("/members/<ref>")
+@finds("user_ref", "ref")
 @allow(ADMINS)
 @limited("page")
 def member(ref: str) -> Response:

@@ -12,7 +12,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/")
-@section("Overview", Group.SITE, 10)
+@section("Overview", Group.SITE, 10, "o")
 @allow(ADMINS)
 @limited("page")
 def glance() -> Response:

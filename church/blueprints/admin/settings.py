@@ -12,7 +12,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/settings")
-@section("Settings", Group.SYSTEM, 60)
+@section("Settings", Group.SYSTEM, 60, "s")
 @allow(ADMINS)
 @limited("page")
 def settings() -> Response:

@@ -26,7 +26,7 @@ _FIELDS = ("title", "access", "description")
 
 
 @bp.get("/videos")
-@section("Content", Group.SITE, 40)
+@section("Content", Group.SITE, 40, "c")
 @allow(ADMINS)
 @limited("page")
 def videos() -> Response:

@@ -18,7 +18,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/membership")
-@section("Money", Group.SITE, 30)
+@section("Money", Group.SITE, 30, "b")
 @allow(ADMINS)
 @limited("page")
 def membership() -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, request, url_for
 
-from church.blueprints.admin.area import Group, bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, finds, render_answer, section
 from church.blueprints.admin.list_filters import read_choice
 from church.blueprints.admin.watch.store_answers import StoreAnswers, read_json
 from church.config import current_settings
@@ -32,7 +32,7 @@ _DECISIONS = {
 
 
 @bp.get("/errors")
-@section("Errors", Group.WATCH, 40)
+@section("Errors", Group.WATCH, 40, "e")
 @allow(ADMINS)
 @limited("page")
 def errors() -> Response:
@@ -64,6 +64,7 @@ def errors() -> Response:
 
 
 @bp.get("/errors/<fingerprint>")
+@finds("error", "fingerprint")
 @allow(ADMINS)
 @limited("page")
 def error_group(fingerprint: str) -> Response:

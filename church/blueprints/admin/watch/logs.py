@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Response, request
 
-from church.blueprints.admin.area import Group, bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, finds, render_answer, section
 from church.blueprints.admin.list_filters import read_number, read_text
 from church.blueprints.admin.watch.store_answers import StoreAnswers, list_facts
 from church.config import current_settings
@@ -52,7 +52,9 @@ _IN_THE_LINE = frozenset({"ts", "seq", "level", "message"})
 
 
 @bp.get("/logs")
-@section("Logs", Group.WATCH, 20)
+@finds("event", "event")
+@finds("ip", "address")
+@section("Logs", Group.WATCH, 20, "l")
 @allow(ADMINS)
 @limited("page")
 def logs() -> Response:

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Response, jsonify, make_response, redirect, request, url_for
 
-from church.blueprints.admin.area import Group, bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, finds, render_answer, section
 from church.blueprints.admin.watch.metric_expressions import (
     FUNCTIONS,
     Expression,
@@ -85,7 +85,8 @@ class UnitChart:
 
 
 @bp.get("/metrics")
-@section("Metrics", Group.WATCH, 10)
+@finds("metric", "metric")
+@section("Metrics", Group.WATCH, 10, "x")
 @allow(ADMINS)
 @limited("page")
 def metrics() -> Response:

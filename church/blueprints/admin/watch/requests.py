@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response
 
-from church.blueprints.admin.area import bp, render_answer
+from church.blueprints.admin.area import bp, finds, render_answer
 from church.blueprints.admin.watch.store_answers import StoreAnswers, list_facts, read_json
 from church.blueprints.admin.watch.trace_view import open_trace
 from church.errors import NotFoundError, UnavailableError
@@ -22,6 +22,7 @@ _ACCESS = "http.request"
 
 
 @bp.get("/request/<request_id>")
+@finds("request", "request_id")
 @allow(ADMINS)
 @limited("page")
 def request_story(request_id: str) -> Response:

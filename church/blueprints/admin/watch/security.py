@@ -39,7 +39,7 @@ _LONGEST_NETWORK = 64
 
 
 @bp.get("/security")
-@section("Security", Group.WATCH, 50)
+@section("Security", Group.WATCH, 50, "v")
 @allow(ADMINS)
 @limited("page")
 def security() -> Response:

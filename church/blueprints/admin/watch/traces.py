@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, request
 
-from church.blueprints.admin.area import Group, bp, render_answer, section
+from church.blueprints.admin.area import Group, bp, finds, render_answer, section
 from church.blueprints.admin.list_filters import read_text
 from church.blueprints.admin.watch.store_answers import StoreAnswers
 from church.blueprints.admin.watch.trace_view import open_trace
@@ -25,7 +25,7 @@ _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @bp.get("/traces")
-@section("Traces", Group.WATCH, 30)
+@section("Traces", Group.WATCH, 30, "t")
 @allow(ADMINS)
 @limited("page")
 def traces() -> Response:
@@ -51,6 +51,7 @@ def traces() -> Response:
 
 
 @bp.get("/traces/<trace_id>")
+@finds("trace", "trace_id")
 @allow(ADMINS)
 @limited("page")
 def trace(trace_id: str) -> Response:

@@ -14,6 +14,7 @@ from tests.support.browsing import Browser
 from tests.support.databases import copy_database
 from tests.support.desk import AdminBrowser, add_person
 from tests.support.people import add_user
+from tests.support.store_stand_in import StoreStandIn, running_stand_in
 from tests.support.stripe_fixture import SiteWithFakeStripe
 
 
@@ -43,3 +44,10 @@ def shop(settings: Settings, migrated_file: Path) -> Iterator[SiteWithFakeStripe
 def admin(app: Flask) -> Browser:
     """The browser of an admin who uploads videos."""
     return Browser(app, add_user(app, role=Role.ADMIN.value))
+
+
+@pytest.fixture
+def store(app: Flask) -> Iterator[StoreStandIn]:
+    """A stand-in for the telemetry store of the site."""
+    with running_stand_in(app.config["CHURCH"].instance) as stand_in:
+        yield stand_in

@@ -60,17 +60,17 @@ def test_every_page_is_shown_to_admins_and_not_stored(desk: AdminBrowser, path: 
 
 def test_menu_lists_every_section_in_its_group_and_marks_the_current_one(desk: AdminBrowser) -> None:
     page = desk.get("/admin/jobs").text
-    menu = page.split('aria-label="Admin area"')[1].split("</nav>")[0]
+    menu = page.split('<nav class="desk-side"')[1].split("</nav>")[0]
     groups = {part.split("<")[0].split(">")[1]: part for part in menu.split('<h2 class="desk-group"')[1:]}
     titles = {group: re.findall(r"<li><a [^>]*>([\w ]+)</a></li>", part) for group, part in groups.items()}
     assert list(titles) == [group.value for group in Group if group.value in titles]
     assert titles["Site"] == ["Overview", "Members", "Money", "Content", "Live"]
     assert titles["System"] == ["Health", "Jobs", "Emails", "Delivery", "Audit", "Settings", "Maintenance"]
-    assert re.findall(r'<a href="([\w/]+)" aria-current="page">', menu) == ["/admin/jobs"]
+    assert re.findall(r'<a href="([\w/]+)"[^>]* aria-current="page">', menu) == ["/admin/jobs"]
 
 
 def test_menu_links_lead_to_pages(desk: AdminBrowser) -> None:
-    menu = desk.get("/admin/").text.split('aria-label="Admin area"')[1].split("</nav>")[0]
+    menu = desk.get("/admin/").text.split('<nav class="desk-side"')[1].split("</nav>")[0]
     for path in re.findall(r'<li><a href="([\w/]+)"', menu):
         assert desk.get(path).status_code == 200, path
 
@@ -78,7 +78,7 @@ def test_menu_links_lead_to_pages(desk: AdminBrowser) -> None:
 def test_error_page_below_the_admin_area_keeps_its_menu(desk: AdminBrowser, app: Flask, ada: User) -> None:
     lost = desk.get("/admin/members/nobody")
     assert lost.status_code == 404
-    assert '<a href="/admin/members" aria-current="true">Members</a>' in lost.text
+    assert re.search(r'<a href="/admin/members"[^>]* aria-current="true">Members</a>', lost.text)
     assert "Admin area" not in desk.get("/pages/nowhere").text
     assert "Admin area" not in client_of(app, ada).get("/admin/members/nobody").text
 
