@@ -24,9 +24,9 @@ class Target(NamedTuple):
     token: str | None = None
 
 
-def get(target: Target, path: str, accept: str, timeout: float = TIMEOUT) -> str:
+def get(target: Target, path: str, headers: dict[str, str], timeout: float = TIMEOUT) -> str:
     """The text at ``path``, in at most ``timeout`` seconds. Raises SiteError."""
-    return _call(target, "GET", path, {"Accept": accept}, None, timeout)
+    return _call(target, "GET", path, headers, None, timeout)
 
 
 def post(target: Target, path: str, body: bytes, timeout: float = TIMEOUT) -> str:

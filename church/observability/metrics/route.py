@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flask import has_request_context, request
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -43,6 +44,11 @@ def negotiate(accept: str | None) -> str:
     return _FORMATS[best] if qualities[best] > 0 else CONTENT_TYPE_PLAIN_0_0_4
 
 
+def _accepted_age() -> float:
+    """The age in seconds that values of the database may have for who asks: ``max-age`` of Cache-Control."""
+    return float(request.cache_control.max_age or 0) if has_request_context() else 0.0
+
+
 class _ReadFamilies:
     """A collector of families that were read already."""
 
@@ -77,7 +83,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
         directory = self._directory()
         directory.mkdir(parents=True, exist_ok=True)
         content_type = negotiate(accept_header)
-        families = self._state.collect(directory)
+        families = self._state.collect(directory, _accepted_age())
         if self._exposition is None or self._exposition.directory != directory:
             self._exposition = Exposition(directory)
         body: str = self._off_hub(_body, self._exposition, families, "openmetrics" in content_type, names)

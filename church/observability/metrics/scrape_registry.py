@@ -27,6 +27,7 @@ log = logging.getLogger("church.telemetry")
 Readings = Iterable[tuple[Sequence[str], float | Sequence[float]]]
 
 _FRESH_SECONDS = 4.0
+_MOST_AGE = 60.0  # for a reader that asks for less
 _FAMILIES: dict[str, Any] = {
     "gauge": GaugeMetricFamily,
     "counter": CounterMetricFamily,
@@ -57,9 +58,9 @@ class StateMetrics:
     def __init__(self) -> None:
         self.metrics: list[StateMetric] = []
 
-    def collect(self, directory: Path) -> list[Metric]:
-        """Read all metrics; one that fails is left out and counted."""
-        shared = self._shared(directory)
+    def collect(self, directory: Path, most_age: float = 0.0) -> list[Metric]:
+        """Read all metrics; one that fails is left out and counted. Shared ones may be ``most_age`` seconds old."""
+        shared = self._shared(directory, min(max(most_age, _FRESH_SECONDS), _MOST_AGE))
         families = []
         for metric in self.metrics:
             readings = shared.get(metric.name) if metric.shared else _read(metric)
@@ -74,12 +75,12 @@ class StateMetrics:
             if metric.shared:
                 yield (f"{metric.name}_total" if metric.kind == "counter" else metric.name,), 1.0
 
-    def _shared(self, directory: Path) -> dict[str, list[Any]]:
+    def _shared(self, directory: Path, most_age: float) -> dict[str, list[Any]]:
         """The metrics from the database: from the host's file if it is fresh, else read and written there."""
         if not any(metric.shared for metric in self.metrics):
             return {}
         path = directory / "state.json"
-        if (cached := _load_cache(path)) is not None:
+        if (cached := _load_cache(path, most_age)) is not None:
             return cached
         metrics = {m.name: readings for m in self.metrics if m.shared and (readings := _read(m)) is not None}
         with suppress(OSError):  # a full disk: then each worker reads for itself
@@ -115,10 +116,10 @@ def _plain(value: float | Sequence[float]) -> float | list[float]:
     return [float(number) for number in value] if isinstance(value, list | tuple) else float(value)  # type: ignore[arg-type]
 
 
-def _load_cache(path: Path) -> dict[str, list[Any]] | None:
+def _load_cache(path: Path, most_age: float) -> dict[str, list[Any]] | None:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         cached: dict[str, Any] = json.loads(path.read_bytes())
-        if 0 <= time.time() - cached["at"] < _FRESH_SECONDS:
+        if 0 <= time.time() - cached["at"] < most_age:
             metrics: dict[str, Any] = cached["metrics"]
             return {n: [[list(labels), _plain(value)] for labels, value in r] for n, r in metrics.items()}
     return None

@@ -125,6 +125,15 @@ def test_shared_state_is_read_once_for_all_workers_of_the_host(tmp_path: Path, j
     assert (jobs.asked, other.asked) == (1, 0)
 
 
+def test_shared_state_may_be_older_for_a_reader_that_allows_it(tmp_path: Path, jobs: Source) -> None:
+    one = shared(jobs)
+    one.collect(tmp_path)
+    for seconds, most_age, asked in ((30.0, 60.0, 1), (30.0, 20.0, 2), (61.0, 9_999.0, 3), (5.0, -1.0, 4)):
+        stale(tmp_path, seconds)
+        one.collect(tmp_path, most_age)
+        assert jobs.asked == asked
+
+
 def test_shared_metrics_are_named_as_the_exposition_names_them() -> None:
     no_rows = Source()
     one = made(
