@@ -222,13 +222,12 @@ class MessageHandlers:
     def _on_chat(self, connection: Connection, message: ClientMessage) -> None:
         room, text, client_id = message.room, message.text("message"), message.text("client_id")
         member, is_checked = self._peek_member(connection)
-        feed = self._rooms.feeds.get(room)
-        last = feed.last if feed is not None else 0
         try:
-            view = chat.post_message(member, room, text, client_id, _refuse_attacks, is_unchecked=not is_checked)
+            stored = chat.store_message(member, room, text, client_id, _refuse_attacks, is_unchecked=not is_checked)
         except UnauthorizedError:
             self._end(connection)
-        if view.changed <= last or feed is None or connection not in feed.members:
+        feed, view = self._rooms.feeds.get(room), stored.view
+        if not stored.is_new or feed is None or connection not in feed.members:
             # A repeated message, or one to a room that its author has not joined: no feed sends it.
             connection.send_message("chat", client_messages.chat_frame(view, view.client_id))
 

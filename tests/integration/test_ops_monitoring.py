@@ -144,14 +144,14 @@ def test_collector_parses_the_sites_log_records(tmp_path: Path, compose: Any, sc
 def test_pods_run_as_the_images_user_and_probe_existing_routes(tmp_path: Path) -> None:
     pod = kubernetes()["Deployment"]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == user_of_the_image()
-    web, worker = pod["containers"]
+    web, worker, observe = pod["containers"]
     routes = {rule.rule for rule in create_app(site_settings(tmp_path)).url_map.iter_rules()}
     probes = {name: web[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert probes == {"startupProbe": "/health", "livenessProbe": "/health", "readinessProbe": "/ready"}
     assert set(probes.values()) <= routes
     assert f"EXPOSE {web['ports'][0]['containerPort']}" in (OPS / "Dockerfile").read_text()
-    assert "readinessProbe" not in worker
-    for container in (*pod["initContainers"], web, worker):
+    assert not {"readinessProbe", "livenessProbe"} & {*worker, *observe}  # the site runs without them
+    for container in (*pod["initContainers"], web, worker, observe):
         assert container["securityContext"]["readOnlyRootFilesystem"], container["name"]
         assert container["volumeMounts"] == web["volumeMounts"]  # /metrics reads the counters of the worker
         assert "memory" in container["resources"]["limits"], container["name"]

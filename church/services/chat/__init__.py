@@ -10,7 +10,13 @@ from church.services.chat import (
 )
 from church.services.chat.errors import ClosedRoomError, MutedError, RateLimitedError, UnknownRoomError
 from church.services.chat.history import list_changes, load_message, load_page
-from church.services.chat.messages import MAX_MESSAGE_LENGTH, MAX_REASON_LENGTH, edit_message, post_message
+from church.services.chat.messages import (
+    MAX_MESSAGE_LENGTH,
+    MAX_REASON_LENGTH,
+    edit_message,
+    post_message,
+    store_message,
+)
 from church.services.chat.moderation import (
     close_report,
     count_open_reports,
@@ -64,4 +70,5 @@ __all__ = [
     "report_message",
     "set_limiter",
     "shown_name",
+    "store_message",
 ]

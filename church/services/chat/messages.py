@@ -14,11 +14,16 @@ from church.services.chat.change_log import Change, lock_author_and_room, lock_m
 from church.services.chat.errors import NotYoursError, TextError
 from church.services.chat.posting_limits import count_post, give_back_post, refuse_post, try_to_count_post
 from church.services.chat.presenters import MessageView
-from church.services.chat.store_posts import Post, publish_post
+from church.services.chat.store_posts import Post, Stored, publish_post
 from church.services.sessions import SignedIn
 
 
-def post_message(
+def post_message(signed_in: SignedIn, room: str, text: str, client_id: str | None) -> MessageView:
+    """Send a message to a room; returns it, or the earlier one. Raises what ``store_message`` raises."""
+    return store_message(signed_in, room, text, client_id).view
+
+
+def store_message(
     signed_in: SignedIn,
     room: str,
     text: str,
@@ -26,7 +31,7 @@ def post_message(
     inspect: Callable[[str], object] = lambda _text: None,
     *,
     is_unchecked: bool = False,
-) -> MessageView:
+) -> Stored:
     """Send a message to a room. A repeated ``client_id`` returns the earlier message, whatever the text.
 
     ``inspect`` gets the text after the rate limit has been checked, and may raise an error to refuse it.
@@ -37,12 +42,13 @@ def post_message(
     seconds = try_to_count_post(signed_in)
     if seconds is not None:
         member = _load_again(signed_in) if is_unchecked else signed_in
-        return _find_repeated(member, room, client_id) or refuse_post(seconds)
+        earlier = _find_repeated(member, room, client_id) or refuse_post(seconds)
+        return Stored(earlier, is_new=False)
     inspect(text)
     stored = publish_post(Post(signed_in, room, text, client_id, is_unchecked))
     if not stored.is_new:
         give_back_post(signed_in)
-    return stored.view
+    return stored
 
 
 def _load_again(signed_in: SignedIn) -> SignedIn:

@@ -30,6 +30,7 @@ COMMANDS = re.compile(r"flask church|-m church|(__Host-)?church=|church@|church_
 CONTEXT = {
     **{"plan": "Patron", "amount": "$12", "until": "30 May", "day": "30 May", "price": "$12", "premium": False},
     **{"trial": False, "another": False, "count": 2, "rooms": "Lounge", "ends": "", "by_hand": False},
+    "errors": [{"error_type": "LookupError", "place": "services/pages.py:find", "is_back": False}],
 }
 TEXTS = {
     "CHURCH_TAGLINE": "Light for <everyone>",
