@@ -74,7 +74,7 @@ def test_header_marks_the_current_entry_and_no_other_on_every_page(site: Members
             continue
         marked = MARKED.findall(HEADER.findall(answer.text)[0])
         entry = expected_entry(path, role is not None)
-        if 'class="shell error"' in answer.text:
+        if 'class="error-status"' in answer.text:
             assert marked == [], path
         else:
             exact = "page" if entry == path.partition("?")[0] else "true"
