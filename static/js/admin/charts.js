@@ -184,4 +184,4 @@ export function readCharts(root) {
 }
 
 readCharts(document);
-document.addEventListener("church:refreshed", (event) => readCharts(event.target));
+document.addEventListener("desk:refreshed", (event) => readCharts(event.target));

@@ -21,7 +21,7 @@ function replace(part, fresh) {
   const next = document.importNode(fresh, true);
   part.replaceWith(next);
   next.querySelectorAll("details").forEach((one, index) => (one.open = open[index] ?? one.open));
-  next.dispatchEvent(new CustomEvent("church:refreshed", { bubbles: true }));
+  next.dispatchEvent(new CustomEvent("desk:refreshed", { bubbles: true }));
 }
 
 async function refresh() {
