@@ -3,7 +3,7 @@
 # screenshots: take the pictures of the README again, in docs/img.
 # lock: pin anew what setup.cfg declares. clean: drop .venv and caches, never the instance.
 .PHONY: run test test-units test-units-bare test-services-bare test-units-more test-servers test-more-servers test-browser ci \
-	long long-shuffled long-late long-soak long-faults lint bench screenshots lock clean
+	long long-shuffled long-late long-kills long-soak long-faults lint bench screenshots lock clean
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -60,13 +60,16 @@ test-browser: .venv/dev.stamp
 
 # One by one, because each is measured or wants the machine for itself; one that fails does not cut the others off.
 long: .venv/dev.stamp
-	@$(MAKE) --no-print-directory --keep-going long-shuffled long-late long-soak long-faults
+	@$(MAKE) --no-print-directory --keep-going long-shuffled long-late long-kills long-soak long-faults
 
 long-shuffled: .venv/dev.stamp
 	$(PYTEST) -p no:cacheprovider --shuffle $(SEED) tests/unit
 
 long-late: .venv/dev.stamp
 	.venv/bin/python -m tests.support.late 15 -p no:cacheprovider tests/unit
+
+long-kills: .venv/dev.stamp
+	$(PYTEST) -p no:cacheprovider --kills 50 tests/integration/test_observe.py -k killed
 
 long-soak: .venv/dev.stamp
 	.venv/bin/python -m ops.bench --minutes $(SOAK)

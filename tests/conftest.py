@@ -30,6 +30,7 @@ pytest_plugins = [
     "tests.support.programs",
     "tests.support.leftovers",
     "tests.support.order",
+    "tests.support.kills",
     "tests.support.run_again",
     "tests.support.services_fixture",
     "tests.support.site_fixture",

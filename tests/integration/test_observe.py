@@ -138,11 +138,11 @@ class Writer:
         target.unlink()
 
 
-def test_observe_killed_at_random_keeps_each_record_once(tmp_path: Path) -> None:
+def test_observe_killed_at_random_keeps_each_record_once(tmp_path: Path, kills: int) -> None:
     chance = random.Random(17)
     writer = Writer(tmp_path / "logs", chance)
     with observing(tmp_path / "instance", tmp_path / "logs") as observer:
-        for _ in range(30):
+        for _ in range(kills):
             sealed = observer.sealed()
             observer.start()
             for _ in range(chance.randint(1, 4)):
@@ -151,6 +151,7 @@ def test_observe_killed_at_random_keeps_each_record_once(tmp_path: Path) -> None
                     writer.rotate()
             _wait_for_some_moment(chance, observer, sealed)
             observer.end(signal.SIGKILL)
+        writer.write(1)  # which only the last process can take
         observer.start()
         wait_until(lambda: observer.sealed() >= writer.count, "all records are in segments")
         assert observer.end() == 0
@@ -193,19 +194,24 @@ def _request_id(url: str) -> str:
         return str(answer.headers["X-Request-ID"])
 
 
-def test_observe_and_workers_killed_keeps_each_line_once(tmp_path: Path) -> None:
+def test_observe_and_the_site_killed_keeps_each_line_once(tmp_path: Path, kills: int) -> None:
+    """Each round kills the process of the store; every fourth a worker, too, or all of the site."""
     chance = random.Random(18)
     with running(tmp_path) as site, observing(site.settings.instance, site.logs) as observer:
         with _visitors(site):
-            for round_ in range(15):
+            for round_ in range(kills):
                 sealed = observer.sealed()
                 observer.start()
                 if round_ % 3 == 0:
                     (site.logs / "combined.log").rename(site.logs / f"combined.log-{round_:08}")
-                if round_ % 2 == 0:
+                if round_ % 4 == 1:
                     os.kill(chance.choice(site.worker_pids()), signal.SIGKILL)
                 _wait_for_some_moment(chance, observer, sealed)
+                if round_ % 4 == 3:
+                    site.kill()
                 observer.end(signal.SIGKILL)
+                if round_ % 4 == 3:
+                    site.start()
         site.stop()
         lines = [line for path in site.logs.glob("combined.log*") for line in whole_lines(path)]
         observer.start()

@@ -21,6 +21,7 @@ from church.store import StoreClient, embedded_command
 from ops.processes import list_children
 from tests.support.databases import bring_to_head
 from tests.support.environment import forget_the_shell
+from tests.support.helpers import is_alive
 from tests.support.log_lines import parse_record
 from tests.support.services_fixture import free_port, wait_until
 
@@ -146,6 +147,16 @@ class Site:
         """Parsed records of a log file. A broken line fails."""
         path = self.logs / name
         return [parse_record(line) for line in whole_lines(path)] if path.exists() else []
+
+    def kill(self) -> None:
+        """Kill all processes at once, as when a machine loses its power; ``start`` begins again."""
+        pids = [pid for process in self._processes for pid in (process.pid, *list_children(process.pid))]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+        wait_until(lambda: not any(map(is_alive, pids)), "all processes are gone")
+        self._processes.clear()
 
     def stop(self) -> None:
         """Stop all processes, by SIGTERM first, then by SIGKILL."""
