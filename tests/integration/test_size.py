@@ -187,6 +187,7 @@ GROWING: dict[str, str] = {
     "deliveries, a year": _SHOWS,
     "deliveries, five years": _SHOWS,
     "overview": "counts the accounts of 30 days and looks for members with two subscriptions, in their indexes",
+    "health of the parts": "looks at the same accounts and subscriptions as the overview",
     "sitemap": "names every video, once for each change",
     "jobs": "counts up to ten thousand of each state",
     "jobs, dead": "counts up to ten thousand of each state",

@@ -151,7 +151,9 @@ class _Writer:
         if renewal is None:
             return values
         asked_at = self._facts.started_at if renewal.is_sure else None
-        values |= {"renewal_amount": renewal.amount, "renewal_at": renewal.at, "renewal_basis": renewal.basis}
+        # Reckoned is the price of the present plan, which a scheduled change makes wrong.
+        amount = renewal.amount if renewal.is_sure or values["next_price"] is None else None
+        values |= {"renewal_amount": amount, "renewal_at": renewal.at, "renewal_basis": renewal.basis}
         return {**values, "renewal_asked_at": asked_at}
 
     def _lock(self, stripe_id: str, owner_id: int) -> Row:
@@ -193,6 +195,8 @@ class _Writer:
             values = {**values, "past_due_since": min(since, new_since)}
         if _is_older_amount_better(stored, values):
             values = {name: value for name, value in values.items() if name not in _RENEWAL}
+        if _is_older_amount_wrong(stored, values):
+            values = {**values, **dict.fromkeys(_RENEWAL)}
         self._done.changed += self._set(model, stored, values, fetched_at=self._facts.started_at)
         return True
 
@@ -221,6 +225,14 @@ def _is_older_amount_better(stored: Row, values: Row) -> bool:
     is_answered = "renewal_basis" in values and values["renewal_asked_at"] is not None
     has_amount = bool(stored.get("renewal_basis"))
     return not is_answered and has_amount and stored["renewal_basis"] == values.get("renewal_basis")
+
+
+def _is_older_amount_wrong(stored: Row, values: Row) -> bool:
+    """Whether the amount was told before the change of plan that is scheduled now; it is to be asked for again.
+
+    A schedule gets its phases after it was attached, and no other sign of the subscription tells these two apart.
+    """
+    return "renewal_basis" not in values and "next_price" in values and stored["next_price"] != values["next_price"]
 
 
 # Built once and of the tables, because the ORM's way takes several times as long for each event.

@@ -58,7 +58,7 @@ def test_text_is_inspected_after_the_rate_limit_and_before_it_is_stored(at_work:
     seen: list[str] = []
     for expected in (PermissionError, PermissionError, chat.RateLimitedError):
         with pytest.raises(expected):
-            chat.post_message(ada, ROOM, " an attack ", None, refuse)
+            chat.store_message(ada, ROOM, " an attack ", None, refuse)
     assert seen == ["an attack"] * 2
     assert chat.list_newest_changes()[ROOM] == 0
 

@@ -270,6 +270,29 @@ def test_failing_preview_of_a_changed_subscription_shows_no_amount(shop: FakeStr
     assert billing.read_membership_status(ada.id, NOW).sentence == "Renews 21 October, $28.56"
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_amount_that_was_told_before_a_change_of_plan_is_not_shown_with_it(
+    shop: FakeStripe, ada: User, fails: bool
+) -> None:
+    """A schedule is attached before it has its phases, and a preview may come in between."""
+    found = subscribe(shop, ada)
+    found["schedule"] = {"id": "sub_sched_1", "status": "active", "phases": []}
+    preview(shop, found, 1200)
+    assert show(ada, found) == "Renews 21 October, $12.00"
+    item = found["items"]["data"][0]
+    begins = item["current_period_end"]
+    found["schedule"]["phases"] = [
+        {"start_date": item["current_period_start"], "end_date": begins, "items": [{"price": item["price"]}]},
+        {"start_date": begins, "items": [{"price": "price_friend"}]},
+    ]
+    if fails:
+        with db.write() as session:
+            session.execute(update(Subscription).values(renewal_asked_at=utc_time(START)))
+        shop.before = no_preview
+    assert show(ada, found) == "Changes to another plan 21 October"
+    assert stored(Subscription)[0].renewal_asked_at is None
+
+
 def test_event_about_an_invoice_asks_only_where_the_subscription_changed(shop: FakeStripe, ada: User) -> None:
     """A renewal has several events; the first tells that the period is another."""
     found = subscribe(shop, ada)
