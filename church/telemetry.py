@@ -80,6 +80,7 @@ __all__ = [
     "compile_threat_patterns",
     "each_second",
     "end_process",
+    "forget_user_ref",
     "handshake",
     "instrument_engine",
     "is_suspicious",
@@ -265,6 +266,13 @@ def set_user_ref(user_ref: str) -> None:
     observation = current_observation()
     if observation is not None:
         observation.user_ref = user_ref
+
+
+def forget_user_ref() -> None:
+    """Leave the pseudonym of the signed-in user off all further records of the current request."""
+    observation = current_observation()
+    if observation is not None:
+        observation.user_ref = None
 
 
 def leave_unobserved() -> None:

@@ -29,7 +29,10 @@ class Role(StrEnum):
 
 
 class User(Base):
-    """One account. ``ref`` is its public id in addresses, logs and tokens; the number stays in the database."""
+    """One account. ``ref`` is its public id in addresses, logs and tokens; the number stays in the database.
+
+    ``ref`` is random, and replaced when the account is deleted, so that the one in the logs means nothing any more.
+    """
 
     __tablename__ = "users"
     __table_args__ = (

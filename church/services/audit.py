@@ -148,14 +148,20 @@ def record_by(session: Session, action: str, actor: Actor, subject_id: int | Non
     )
 
 
-def forget_addresses(session: Session, user_id: int) -> None:
-    """Remove the IP addresses from entries about a member's own actions, in the caller's write transaction.
+def forget_traces(session: Session, user_id: int) -> None:
+    """Remove what leads from a deleted member's entries to other records, in the caller's write transaction.
 
-    Entries of what an admin did to others, or what admins did to the member, keep theirs: admins are accountable.
+    All lose the id of their request, by which the logs are found. Entries about the member's own actions lose the IP
+    address, too. Those of what an admin did to others, or what admins did to the member, keep theirs: admins are
+    accountable.
     """
+    about = or_(AuditEntry.subject_id == user_id, AuditEntry.actor_id == user_id)
     by_themselves = or_(AuditEntry.actor_id == user_id, AuditEntry.actor_id.is_(None))
-    own = update(AuditEntry).where(AuditEntry.subject_id == user_id, by_themselves)
-    session.execute(own.values(address=None).execution_options(synchronize_session=False))
+    for change in (
+        update(AuditEntry).where(about).values(request_id=None),
+        update(AuditEntry).where(AuditEntry.subject_id == user_id, by_themselves).values(address=None),
+    ):
+        session.execute(change.execution_options(synchronize_session=False))
 
 
 def list_entries(

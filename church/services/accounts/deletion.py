@@ -1,4 +1,7 @@
-"""Delete an account: empty its row and remove its data. The audit log keeps the entries, without IP addresses."""
+"""Delete an account: empty its row and remove its data. The audit log keeps the entries, without IP addresses.
+
+The row gets another ref. Nothing in the database leads from it to what the logs, traces and errors have by the old one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from church import jobs
+from church import jobs, telemetry
 from church.database.batches import PAUSE
 from church.extensions import db
 from church.models import Link, SignIn, User
@@ -45,18 +48,19 @@ def delete_account(signed_in: SignedIn, password: str, device: Device) -> None:
         empty_account(session, user)
         if email is not None:
             email_service.queue_email(session, "account_deleted", recipient=email)
+    telemetry.forget_user_ref()  # this request has queued the email to the address
     sessions.forget_cached()
 
 
 def empty_account(session: Session, user: User) -> None:
-    """Remove everything of a locked account except its row and ref, in the caller's write transaction."""
+    """Remove everything of a locked account except its row, in the caller's write transaction."""
     data_registry.delete_data(session, user)
     sessions.end_all(session, user.id)
     email_service.cancel_emails(session, user.id)
     session.execute(delete_from(Link).where(Link.user_id == user.id))
-    audit.forget_addresses(session, user.id)
+    audit.forget_traces(session, user.id)
     user.email = user.email_key = user.password_hash = None
-    user.name, user.role = "", Role.MEMBER.value
+    user.name, user.role, user.ref = "", Role.MEMBER.value, find_account.new_ref()
     user.deleted_at = utc_now()
 
 

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from church import telemetry
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
-from church.models import Link, Mail, SignIn, User
+from church.models import AuditEntry, Link, Mail, SignIn, User
 from church.models.base import utc_now
 from church.services import accounts, audit, sessions
 from church.services.accounts import deletion
@@ -64,7 +65,6 @@ def test_deleted_account_is_an_empty_row() -> None:
     gone = row(user.id)
     assert (gone.email, gone.email_key, gone.password_hash, gone.name) == (None, None, None, "")
     assert gone.deleted_at is not None
-    assert gone.ref == user.ref
     assert left_of(user.id) == [0, 0, 0]
     assert [sessions.load(device.token) for device in (me, other)] == [None, None]
     with pytest.raises(CredentialsError):
@@ -77,7 +77,34 @@ def test_delete_sends_a_confirmation_and_stays_in_the_audit_log() -> None:
     assert [(mail.template, mail.recipient, mail.user_id) for mail in mails()] == [("account_deleted", EMAIL, None)]
     [entry] = list_entries(action="account.deleted")
     assert entry.subject is not None
-    assert (entry.subject.ref, entry.subject.name) == (user.ref, "")
+    assert (entry.subject.ref, entry.subject.name) == (row(user.id).ref, "")
+
+
+def test_delete_drops_what_ties_the_account_to_its_records() -> None:
+    user, boss = member(), admin()
+    with db.write() as session:
+        audit.record_by(session, "member.promoted", Actor(boss.id), user.id)
+        audit.record_by(session, "account.renamed", Actor(boss.id), boss.id)
+        session.execute(update(AuditEntry).values(request_id="a request"))
+    accounts.delete_account(signed_in(), PASSWORD, DEVICE)
+    gone = row(user.id)
+    assert gone.ref != user.ref
+    assert len(gone.ref) == len(user.ref)
+    assert list_entries(subject_ref=user.ref) == []
+    assert {entry.request_id for entry in list_entries(subject_ref=gone.ref)} == {None}
+    [other] = list_entries(action="account.renamed")
+    assert other.request_id == "a request"
+
+
+def test_request_that_deletes_an_account_is_not_tied_to_it() -> None:
+    member()
+    observation = telemetry.begin_request({"REQUEST_METHOD": "POST"})
+    me = signed_in()
+    assert observation.user_ref == me.ref
+    accounts.delete_account(me, PASSWORD, DEVICE)
+    observation.leave()
+    observation.finish()
+    assert observation.user_ref is None
 
 
 def test_delete_removes_ip_addresses_of_the_member() -> None:
@@ -88,7 +115,8 @@ def test_delete_removes_ip_addresses_of_the_member() -> None:
         audit.record_by(session, "member.promoted", Actor(boss.id, address="198.51.100.9"), user.id)
         audit.record_by(session, "member.demoted", Actor(user.id, address=DEVICE.address), boss.id)
     accounts.delete_account(me, PASSWORD, DEVICE)
-    kept = {entry.action: entry.address for entry in list_entries(subject_ref=user.ref) if entry.address}
+    entries = list_entries(subject_ref=row(user.id).ref)
+    kept = {entry.action: entry.address for entry in entries if entry.address}
     assert kept == {"member.promoted": "198.51.100.9"}
     assert [entry.address for entry in list_entries(action="member.demoted")] == [DEVICE.address]
 
