@@ -24,3 +24,10 @@ class ObservatorySettings(BaseSettings):
         "Most bytes on disk that the store takes; the oldest logs, traces and errors go first.",
         ge=16_777_216,
     )
+    observatory_address_days: int = setting(
+        "CHURCH_OBSERVATORY_ADDRESS_DAYS",
+        3,
+        "Days after which the IP addresses in log files and in the store are cut to their network (/24, IPv6 /48).",
+        ge=1,
+        le=3650,
+    )

@@ -6,11 +6,13 @@ import ipaddress
 from functools import lru_cache
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 CUSTOMER_PREFIX = 64
 """Bits of the IPv6 network that one customer usually has."""
 SITE_PREFIX = 48
 """Bits of the largest IPv6 network that one customer has."""
+_CUT_PREFIX = 24
 
 
 def parse_address(text: str) -> IPAddress:
@@ -30,6 +32,18 @@ def network_of(address: str, bits: int) -> str:
     except ValueError:
         return address
     return str(ipaddress.ip_network((ip, bits), strict=False)) if ip.version == 6 else str(ip)
+
+
+def cut_address(address: str) -> IPNetwork | None:
+    """The network around an address that is kept when the address is not: a /24, or a /48 of IPv6.
+
+    None for text that is no address, such as a network.
+    """
+    try:
+        ip = parse_address(address)
+    except ValueError:
+        return None
+    return ipaddress.ip_network((ip, SITE_PREFIX if ip.version == 6 else _CUT_PREFIX), strict=False)
 
 
 def client_network(address: str) -> str:

@@ -43,6 +43,7 @@ def become_observer() -> NoReturn:
         bind=settings.bind,
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         version=VERSION,
+        address_days=settings.observatory_address_days,
     )
     reader, writer = os.pipe()  # it may hold a secret, so it is no argument
     os.write(writer, json.dumps([plan, describe_logs(settings)]).encode())

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import duckdb
 
+from church.telemetry_store.cut_segments import cut_addresses
 from church.telemetry_store.engine import FAILED, TOO_LONG
 from church.telemetry_store.metrics.thinning import thin
 from church.telemetry_store.queries import run_query
@@ -54,7 +55,14 @@ def thin_samples(task: Task) -> Iterator[dict[str, Any]]:
     yield {"segment": thin(task.connection, sources, task.args["resolution"], Path(task.args["target"]))}
 
 
-TASKS: dict[str, Run] = {"query": run_query, "seal": seal, "merge": merge, "thin": thin_samples}
+def cut(task: Task) -> Iterator[dict[str, Any]]:
+    """Write a segment with networks in place of addresses: args ``table``, ``sources``, ``before``, ``target``."""
+    (source,) = task.args["sources"]
+    target = Path(task.args["target"])
+    yield {"segment": cut_addresses(task.connection, task.args["table"], Path(source), task.args["before"], target)}
+
+
+TASKS: dict[str, Run] = {"query": run_query, "seal": seal, "merge": merge, "thin": thin_samples, "cut": cut}
 """What the child can do, by name."""
 
 

@@ -27,7 +27,8 @@ SETTLED = 60.0
 _IDENTITY_BYTES = 64 * 1024
 _FORGET_AFTER = 7 * 86_400.0
 _ROTATED = re.compile(r"[.-]\d[\d.-]*(\.gz)?")
-_BROKEN = (OSError, EOFError, zlib.error)  # gzip: a file that is not written to its end yet, or damaged
+BROKEN = (OSError, EOFError, zlib.error)
+"""What gzip raises for a file that is not written to its end yet, or damaged."""
 
 
 class Batch(NamedTuple):
@@ -37,7 +38,7 @@ class Batch(NamedTuple):
     torn: int = 0
 
 
-class _Found(NamedTuple):
+class LogFile(NamedTuple):
     """A file of a log: the log itself or a rotated one."""
 
     path: Path
@@ -83,7 +84,7 @@ class Follower:
         oldest: Callable[[], float] = lambda: 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._files = files
         self._oldest = oldest
         self._clock = clock
@@ -91,7 +92,7 @@ class Follower:
 
     def read_new(self) -> Iterator[Batch]:
         """Read all that is new, oldest files first."""
-        found = self._find()
+        found = find_logs(self.folder)
         for file in found:
             done = self._done.get(str(file.path))
             if done is not None and done.mark == file.mark and not self._is_settling(file):
@@ -103,26 +104,15 @@ class Follower:
         self._done = {path: done for path, done in self._done.items() if path in paths}
         self._forget()
 
-    def _find(self) -> list[_Found]:
-        """The files of all logs: rotated ones by their age, then the logs themselves."""
-        found = []
-        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
-            for entry in entries:
-                name = next((name for name in NAMES if _belongs(entry.name, name)), None)
-                with suppress(FileNotFoundError):
-                    if name is not None and entry.is_file():
-                        found.append(_Found(Path(entry.path), name, entry.stat()))
-        return sorted(found, key=lambda file: (file.is_log, file.status.st_mtime_ns, file.path.name))
-
-    def _is_settling(self, file: _Found) -> bool:
+    def _is_settling(self, file: LogFile) -> bool:
         """Whether a rotated file may get more, or has just had its last change: its last line may stay torn."""
         return not file.is_log and file.age(self._clock()) < 2 * SETTLED
 
-    def _read_file(self, found: _Found) -> Generator[Batch, None, str | None]:
+    def _read_file(self, found: LogFile) -> Generator[Batch, None, str | None]:
         """Read what is new in a file and return its identity."""
-        with _open(found) as opened:
+        with open_log(found) as opened:
             file = found._replace(status=os.fstat(opened.fileno()))  # the path may lead to another file by now
-            identity = _identify(opened, is_final=self._is_final(file))
+            identity = identify(opened, is_final=self._is_final(file))
             state = self._files.get(identity or "")
             if identity is None or (state is None and file.status.st_mtime < self._oldest()):
                 return identity
@@ -131,7 +121,7 @@ class Follower:
                 yield from self._read_from(file, opened, identity, state.offset if state else 0)
             return identity
 
-    def _read_from(self, file: _Found, opened: BinaryIO, identity: str, offset: int) -> Iterator[Batch]:
+    def _read_from(self, file: LogFile, opened: BinaryIO, identity: str, offset: int) -> Iterator[Batch]:
         rest = b""
         is_whole, at_end = True, False
         while not at_end:
@@ -139,7 +129,7 @@ class Follower:
                 if not rest:
                     opened.seek(offset)
                 read = opened.read(CHUNK)
-            except _BROKEN:
+            except BROKEN:
                 is_whole, read = False, b""
             at_end = not read
             taken, torn, rest = self._cut(file, rest + read, at_end and is_whole)
@@ -149,7 +139,7 @@ class Follower:
             if taken:
                 yield Batch([] if torn else taken.split(b"\n")[:-1], torn)
 
-    def _cut(self, file: _Found, data: bytes, at_end: bool) -> tuple[bytes, int, bytes]:
+    def _cut(self, file: LogFile, data: bytes, at_end: bool) -> tuple[bytes, int, bytes]:
         """Cut off the whole lines: what is taken, 1 if that is no line, and the rest."""
         end = data.rfind(b"\n") + 1
         if end:
@@ -163,7 +153,7 @@ class Follower:
         if identity is not None and state is not None:
             self._files[identity] = state._replace(seen=self._clock())
 
-    def _is_final(self, file: _Found) -> bool:
+    def _is_final(self, file: LogFile) -> bool:
         """Whether nobody writes to the file any more."""
         return file.is_compressed or (not file.is_log and file.age(self._clock()) >= SETTLED)
 
@@ -174,24 +164,42 @@ class Follower:
             del self._files[identity]
 
 
+def find_logs(folder: Path) -> list[LogFile]:
+    """The files of all logs: rotated ones by their age, then the logs themselves."""
+    found = []
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = next((name for name in NAMES if _belongs(entry.name, name)), None)
+            with suppress(FileNotFoundError):
+                if name is not None and entry.is_file():
+                    found.append(LogFile(Path(entry.path), name, entry.stat()))
+    return sorted(found, key=lambda file: (file.is_log, file.status.st_mtime_ns, file.path.name))
+
+
 def _belongs(file: str, name: str) -> bool:
     """Whether a file is the log ``name`` or one that it was rotated to: combined.log.1, combined.log-20261130.gz."""
     return file == name or (file.startswith(name) and _ROTATED.fullmatch(file[len(name) :]) is not None)
 
 
-def _open(file: _Found) -> BinaryIO:
+def open_log(file: LogFile) -> BinaryIO:
+    """Open a file to read what it has, uncompressed."""
     if file.is_compressed:
         return gzip.open(file.path, "rb")  # type: ignore[return-value]  # reads and seeks as one
     return file.path.open("rb", buffering=0)
 
 
-def _identify(opened: BinaryIO, is_final: bool) -> str | None:
-    """What tells the file, None while its first line is not whole."""
+def identify(opened: BinaryIO, is_final: bool) -> str | None:
+    """What tells the file, None while its first line is not whole. Reads from where ``opened`` is."""
     try:
         begin = opened.read(_IDENTITY_BYTES)
-    except _BROKEN:
+    except BROKEN:
         return None
     line, newline, _ = begin.partition(b"\n")
     if not newline and len(begin) < _IDENTITY_BYTES and not (is_final and begin):
         return None
-    return hashlib.blake2b(line, digest_size=12).hexdigest()
+    return identity_of(line)
+
+
+def identity_of(line: bytes) -> str:
+    """The identity of a file with this first line, without its newline."""
+    return hashlib.blake2b(line[:_IDENTITY_BYTES], digest_size=12).hexdigest()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from church.lib.processes import give_back_free_memory
+from church.telemetry_store.address_cutter import AddressCutter
 from church.telemetry_store.follow import Batch, Follower
 from church.telemetry_store.metrics.thinning import find_outdated, find_thinnable
 from church.telemetry_store.normalise import BadLineError, normalise
@@ -31,10 +32,11 @@ _BEGINS = (b'{"timestamp"', b'{"kind"')
 
 
 class Limits(NamedTuple):
-    """How long and how much is kept."""
+    """How long and how much is kept; whole addresses for ``address_days``."""
 
     days: float
     bytes: int
+    address_days: float = 3
 
 
 class Ingest:
@@ -50,6 +52,7 @@ class Ingest:
         clock: Callable[[], float] = time.time,
         note_errors: Callable[[list[Row]], None] = lambda _rows: None,
     ) -> None:
+        self._cutter = AddressCutter(store, engine, follower.folder, limits.address_days, clock)
         self._store = store
         self._follower = follower
         self._engine = engine
@@ -75,11 +78,15 @@ class Ingest:
             self._behind_since = None
         if self._is_due(self._store.seal_due):
             self._seal()
+        if not self._stopped:
+            self._cutter.step()
         self._store.remove_left_files()
 
     @property
     def next_step(self) -> float | None:
         """When there is something to do even if no line comes; None for never."""
+        if self._cutter.is_busy:
+            return self._clock()
         due = self._store.seal_due
         return due if due is None or self._retry_at is None else max(due, self._retry_at)
 
@@ -87,7 +94,12 @@ class Ingest:
         """What is kept and lost, and how many seconds the store is behind the logs."""
         since = self._behind_since
         lag = 0.0 if since is None else max(0.0, self._clock() - since)
-        return {**self._store.describe(), "lag_seconds": round(lag, 1), "disk_full": self.disk_full}
+        return {
+            **self._store.describe(),
+            "lag_seconds": round(lag, 1),
+            "disk_full": self.disk_full,
+            "uncut_segments": self._cutter.count_late(),
+        }
 
     def _take_new(self) -> bool:
         """Take all new lines; False if some are left, because segments cannot be written now."""

@@ -47,6 +47,7 @@ class Plan(NamedTuple):
     bind: str
     metrics_token: str | None
     version: str
+    address_days: float
 
 
 def run(plan: Plan) -> int:
@@ -71,7 +72,7 @@ class _Observer:
         follower = Follower(Path(plan.log_dir), store.files, lambda: time.time() - plan.days * 86_400)
         host, site = socket.gethostname(), Target(plan.bind, plan.metrics_token)
         self._reports = ErrorReports(site)
-        limits = Limits(plan.days, plan.bytes)
+        limits = Limits(plan.days, plan.bytes, plan.address_days)
         self._ingest = Ingest(store, follower, self._engine, host, limits, note_errors=self._reports.note)
         self._sampler = Sampler(site, host, folder, store.take_samples)
         self._server = QueryServer(

@@ -33,6 +33,8 @@ class SegmentInfo(NamedTuple):
     last: int
     first_seq: int
     last_seq: int
+    is_cut: bool = False
+    """Whether its addresses are networks: see ``church.telemetry_store.cut_segments``."""
 
 
 def segment_name(table: str, first: int, seq: int, resolution: int | None = None) -> str:

@@ -164,13 +164,28 @@ class Store:
         """Write several segments of a table as one, which replaces them. Raises what the engine raises, and OSError."""
         first = min(sources, key=lambda source: source.first)
         target = self._new_path(first.table, first.first, first.first_seq)
-        return self._rewrite(engine, "merge", sources, target)
+        return self._rewrite(engine, "merge", sources, target, all(source.is_cut for source in sources))
 
     def thin(self, engine: Engine, sources: list[SegmentInfo], resolution: int) -> SegmentInfo:
         """Write segments of samples as one with a sample for each ``resolution`` seconds. Raises as ``merge`` does."""
         first = min(sources, key=lambda source: source.first)
         target = self._new_path(first.table, first.first, first.first_seq, resolution)
         return self._rewrite(engine, "thin", sources, target, resolution=resolution)
+
+    def cut(self, engine: Engine, source: SegmentInfo, before: int) -> SegmentInfo:
+        """Write a segment with the addresses of its rows before ``before`` cut. Raises as ``merge`` does."""
+        target = self._new_path(source.table, source.first, source.first_seq)
+        return self._rewrite(engine, "cut", [source], target, source.last < before, before=before)
+
+    def rename_log(self, old: str, new: str) -> None:
+        """Know a log file by a further identity, because its first line is about to change. Raises OSError."""
+        with self.lock:
+            manifest = self._copy_manifest()
+            for files in (manifest.files, self.files):
+                if old in files:
+                    files[new] = files[old]
+            manifest.save(self.folder)
+            self.manifest = manifest
 
     def replace(self, remove: Iterable[SegmentInfo], add: Iterable[SegmentInfo] = ()) -> None:
         """Name the new segments in place of the old ones, whose files stay for a minute. Raises OSError.
@@ -268,12 +283,13 @@ class Store:
         target = self._new_path(table, first, (rows.begin() or (0, 0))[1])
         return _one_segment(engine.run("seal", {"table": table, "target": str(target)}, {table: rows}))
 
-    def _rewrite(self, engine: Engine, task: str, sources: list[SegmentInfo], target: Path, **args: Any) -> SegmentInfo:
+    def _rewrite(
+        self, engine: Engine, task: str, sources: list[SegmentInfo], target: Path, is_cut: bool = False, **args: Any
+    ) -> SegmentInfo:
         """Have a task of the engine write ``target`` out of segments, and let it replace them."""
         paths = [str(self.segments_folder / source.file) for source in sources]
-        written = _one_segment(
-            engine.run(task, {"table": sources[0].table, "sources": paths, "target": str(target), **args})
-        )
+        task_args = {"table": sources[0].table, "sources": paths, "target": str(target), **args}
+        written = _one_segment(engine.run(task, task_args))._replace(is_cut=is_cut)
         self.replace(sources, [written])
         return written
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from church.telemetry_store.cut_segments import cut_addresses
 from church.telemetry_store.metrics.thinning import thin
 from church.telemetry_store.segments import read_segments, write_segment
 from church.telemetry_store.store import Store
@@ -41,6 +42,10 @@ class EngineHere:
             if task == "thin":
                 sources = [Path(path) for path in args["sources"]]
                 yield {"segment": thin(connection, sources, args["resolution"], Path(args["target"]))}
+                return
+            if task == "cut":
+                (cut,) = map(Path, args["sources"])
+                yield {"segment": cut_addresses(connection, table, cut, args["before"], Path(args["target"]))}
                 return
             yield {"segment": write_segment(connection, table, source, Path(args["target"]))}
 

@@ -34,7 +34,7 @@ def test_write_segment_sorts_rows_and_tells_their_bounds(connection: Any, tmp_pa
     add_rows(connection, 30, 10, 20, seq=5)
     target = tmp_path / segment_name("profiles", 10, 5)
     segment = write_segment(connection, "profiles", "rows", target)
-    assert segment == ("profiles-10-5.parquet", "profiles", 3, target.stat().st_size, 10, 30, 5, 7)
+    assert segment == ("profiles-10-5.parquet", "profiles", 3, target.stat().st_size, 10, 30, 5, 7, False)
     assert connection.execute(f"SELECT ts FROM '{target}'").fetchall() == [(10,), (20,), (30,)]
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
     assert looks_whole(tmp_path, segment)
