@@ -15,6 +15,7 @@ from church.config import Settings, find_weak_settings
 from church.database.engines import make_probe_engine
 from church.database.maintenance import Announcement, copy_file, host_file, read_file, read_row_if_any
 from church.doctor.accounts import check_accounts
+from church.doctor.addresses import check_addresses
 from church.doctor.brand import check_brand
 from church.doctor.dependencies import check_database, check_jobs
 from church.doctor.email import check_email
@@ -65,6 +66,7 @@ def run_checks(settings: Settings) -> list[CheckResult]:
         "sums": check_sums,
         "videos": check_videos,
         "logs": check_logs,
+        "addresses": check_addresses,
         "metrics": check_metrics,
         "scrapes": check_scrapes,
         "observatory": check_observatory,

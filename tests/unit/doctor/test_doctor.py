@@ -42,8 +42,8 @@ def test_doctor_healthy_site_is_ok(site: Settings) -> None:
     assert {result.name: result.state for result in found if result.name != "disk"} == dict.fromkeys(
         [
             *("settings", "secrets", "folders", "content", "pages", "brand", "clock", "database"),
-            *("store", "accounts", "jobs", "mail", "payments", "sums", "videos", "logs", "metrics", "scrapes"),
-            *("observatory", "maintenance"),
+            *("store", "accounts", "jobs", "mail", "payments", "sums", "videos", "logs", "addresses", "metrics"),
+            *("scrapes", "observatory", "maintenance"),
         ],
         "ok",
     ), found
