@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,15 @@ class StoreStandIn:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.answers: dict[str, list[dict[str, Any]] | bytes] = {}
+        self._functions: dict[str, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {}
 
     def give(self, query: str, *rows: dict[str, Any], **end: Any) -> None:
         """Let a query have these rows."""
         self.answers[query] = [{"rows": list(rows)}, {"end": {"cpu_ms": 1.5, "complete": True, "more": False, **end}}]
+
+    def answer_with(self, query: str, function: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> None:
+        """Let a function make the lines of a query's answer from the request."""
+        self._functions[query] = function
 
     def fail(self, query: str, code: str, detail: str) -> None:
         """Let a query fail."""
@@ -37,7 +42,12 @@ class StoreStandIn:
         """Answer one connection."""
         request = json.loads(client.makefile("rb").readline())
         self.asked.append(request)
-        lines = self.answers.get(request["query"], [{"end": {"cpu_ms": 0, "complete": True, "more": False}}])
+        function = self._functions.get(request["query"])
+        lines = (
+            function(request)
+            if function
+            else self.answers.get(request["query"], [{"end": {"cpu_ms": 0, "complete": True, "more": False}}])
+        )
         sent = lines if isinstance(lines, bytes) else b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         client.sendall(sent)
 

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import read_form, render_form, request_device, show_again_on_error
 from church.blueprints.auth.sign_in_limits import limit_password_checks
+from church.config import current_settings
 from church.services import accounts
 from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.web import identity
@@ -28,7 +29,10 @@ def _show(**context: Any) -> Response:
 def export() -> Response:
     """Download all data about the member. A HEAD request collects nothing and writes no audit entry."""
     member = require_account()
-    response = jsonify(accounts.export_account(member, request_device()) if request.method == "GET" else {})
+    response = jsonify({})
+    if request.method == "GET":
+        data = accounts.export_account(member, request_device())
+        response = Response(accounts.stream_export(current_settings(), member.ref, data), mimetype="application/json")
     response.headers["Content-Disposition"] = f'attachment; filename="account-{member.ref}.json"'
     return response
 

@@ -15,6 +15,7 @@ from church.services.accounts.failed_sign_ins import (
     make_throttled_error,
 )
 from church.services.accounts.find_account import find_by_address, list_accounts_with_same_address
+from church.services.accounts.kept_records import stream_export
 from church.services.accounts.member_list import (
     MemberFilters,
     MemberPlace,
@@ -102,6 +103,7 @@ __all__ = [
     "set_role",
     "sign_in_with_password",
     "sign_out",
+    "stream_export",
     "try_parse_address",
     "verify_address",
 ]

@@ -6,7 +6,18 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from church.telemetry_store.queries import errors, ids, logs, metrics, profiles, requests, routes, security, traces
+from church.telemetry_store.queries import (
+    errors,
+    ids,
+    logs,
+    members,
+    metrics,
+    profiles,
+    requests,
+    routes,
+    security,
+    traces,
+)
 from church.telemetry_store.queries.query import Plan, Query
 from church.telemetry_store.queries.reader import Reader
 from church.telemetry_store.task import Task
@@ -23,6 +34,7 @@ QUERIES: dict[str, Query] = {
     **profiles.QUERIES,
     **metrics.QUERIES,
     **security.QUERIES,
+    **members.QUERIES,
 }
 """Every query by its name."""
 

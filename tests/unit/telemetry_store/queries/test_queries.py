@@ -117,6 +117,16 @@ def test_search_keeps_to_its_span(ask: Ask) -> None:
     assert [row["seq"] for row in rows] == [11, 10]
 
 
+@pytest.mark.parametrize("table", ["logs", "traces", "errors"])
+def test_records_of_a_member_come_page_by_page(ask: Ask, table: str) -> None:
+    rows = [make_row(table, seq, user_ref="ab12" if seq % 2 else "cd34") for seq in range(1, 9)]
+    first = ask("members.records", {table: rows}, user_ref="ab12", table=table, limit=3)
+    assert [row["seq"] for row in first] == [7, 5, 3]
+    before = {"ts": first[-1]["ts"], "seq": first[-1]["seq"]}
+    rest = ask("members.records", {table: rows}, user_ref="ab12", table=table, limit=3, before=before)
+    assert [row["seq"] for row in rest] == [1]
+
+
 def test_counts_are_by_time_and_level(ask: Ask) -> None:
     rows = [*log_rows(0, 60), *log_rows(60, 30, level="ERROR")]
     assert ask("logs.counts", {"logs": rows}, **SPAN, buckets=4) == [
