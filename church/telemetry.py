@@ -25,6 +25,7 @@ from church.observability import cpu_time, request_observer
 from church.observability.fingerprints import name_type
 from church.observability.job_observer import observe_job
 from church.observability.logs import records
+from church.observability.logs.redaction import redact_text
 from church.observability.metrics import client_internals, damage, definitions, worker_files
 from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
 from church.observability.metrics.scrape_registry import StateMetric, StateMetrics
@@ -91,6 +92,7 @@ __all__ = [
     "note_wait",
     "observe_job",
     "record_store_call",
+    "redact_text",
     "report_withheld",
     "request_id",
     "set_user_ref",

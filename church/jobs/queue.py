@@ -165,7 +165,7 @@ def fail(session: Session, lease: Lease, reason: str) -> JobState | None:
     if job is None:
         return None
     now = database_now(session)
-    job.error = reason[:_MAX_REASON]
+    job.error = telemetry.redact_text(reason)[:_MAX_REASON]
     job.lease = job.leased_until = None
     if job.attempts >= job.max_attempts:
         job.state, job.finished_at = JobState.DEAD.value, now

@@ -24,6 +24,7 @@ LINK_REST = r"[^\s/?\"'<>]{6,256}"
 """The token, and what follows it without a space, slash, quotation mark or bracket."""
 SIGNED_STREAM = r"cvt1\.[\w.-]{6,512}"
 """The token that opens the stream of a video (church/services/videos/streaming/playback_tokens.py)."""
+_SECRET_FIELD = r"(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)"  # noqa: S105 - a pattern
 # Each repetition is bounded or can begin only where another ended, so that hostile text takes linear time.
 _SECRET_LOOKS = re.compile(
     r"(?P<scheme>\b(?:bearer|basic)\s{1,4})[\w.~+/=-]{6,}"
@@ -32,8 +33,9 @@ _SECRET_LOOKS = re.compile(
     r"|\b(?:sk|rk|pk)_(?:live|test)_\w{6,256}|\bwhsec_[\w+/=]{6,256}"
     r"|\bchurch_[0-9a-f]{12}_[\w-]{6,128}"  # a machine's token (church/services/machine_tokens.py)
     r"|\bt=\d{6,12},v\d=[0-9a-f]{32,128}"  # Stripe-Signature
-    r"|(?P<field>(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)[\"']?\s?(?:[=:]|%3d)\s?[\"']?)"
-    r"[^\s&\"',;]{2,}"
+    rf"|(?P<quoted>{_SECRET_FIELD}(?:\\{{0,3}}[\"'])?\s?[=:]\s?\\{{0,3}}(?P<quote>[\"']))(?:(?!(?P=quote))[^\r\n]){{2,256}}"
+    r"|(?P<words>(?:passw(?:or)?d|passphrase)\s?[=:]\s?)[^&\"',;\r\n]{2,256}"  # of several words
+    rf"|(?P<field>{_SECRET_FIELD}[\"']?\s?(?:[=:]|%3d)\s?[\"']?)[^\s&\"',;]{{2,}}"
     rf"|(?P<link>{EMAILED_LINK}){LINK_REST}"
     rf"|\b{SIGNED_STREAM}"
     r"|(?<!\d)\d{1,18}\.[\w-]{43}(?![\w-])"  # the token alone: a number and 256 bits in base64
@@ -43,9 +45,12 @@ _SECRET_LOOKS = re.compile(
     re.IGNORECASE,
 )
 
+_KEPT = ("scheme", "cookies", "quoted", "words", "field", "link", "account")
+"""Groups of the pattern that stay: what leads to a secret."""
+
 
 def _hide(match: re.Match[str]) -> str:
-    kept = match["scheme"] or match["cookies"] or match["field"] or match["link"] or match["account"] or ""
+    kept = next((match[group] for group in _KEPT if match[group]), "")
     if not kept and match[0].replace(" ", "").replace("-", "").isdigit() and not _holds_card(match[0]):
         return match[0]
     return kept + HIDDEN

@@ -125,3 +125,11 @@ def test_held_job_is_done_after_the_body_and_queued_again_after_an_error(app: Fl
         with queue.hold_job("k") as other:
             assert other is None
     assert only_job().state == JobState.DONE
+
+
+def test_reason_of_a_failure_has_no_secrets(app: Flask) -> None:
+    enqueue()
+    lease = take()
+    with db.write() as session:
+        queue.fail(session, lease, "no email to ada@church.example, password=five wooden ladders")
+    assert only_job().error == "no email to [hidden], password=[hidden]"
