@@ -47,7 +47,7 @@ class Plan(NamedTuple):
     bind: str
     metrics_token: str | None
     version: str
-    address_days: float
+    address_days: float = 3
 
 
 def run(plan: Plan) -> int:
