@@ -267,3 +267,26 @@ def test_observe_idle_wakes_rarely_and_loads_no_duckdb(tmp_path: Path) -> None:
         assert "duckdb" not in Path(f"/proc/{observer.process.pid}/maps").read_text()
         assert list_children(observer.process.pid) == []
         assert observer.end() == 0
+
+
+def test_addresses_of_old_records_are_cut_by_the_process(tmp_path: Path) -> None:
+    """In its segments, in the log that is written to, and in one that is compressed; no record is doubled or lost."""
+    logs, old = tmp_path / "logs", time.time() - 5 * 86_400
+    with observing(tmp_path / "instance", logs, rows=50_000) as observer:
+        lines = [log_line(number, old, ip=f"203.0.113.{number % 250 + 1}") for number in range(2_000)]
+        (logs / "combined.log").write_bytes(
+            b"".join(lines[:1_000]) + log_line(9_999, ip="198.51.100.7", moment=time.time())
+        )
+        (logs / "combined.log.2.gz").write_bytes(gzip.compress(b"".join(lines[1_000:])))
+        observer.start()
+        wait_until(lambda: observer.sealed() == 2_001, "all is kept")
+        wait_until((observer.store / "cut_logs.json").exists, "the logs are cut")
+        observer.end()
+        observer.start()  # it cuts what the process before has taken
+        wait_until(lambda: Counter(observer.read("ip")) == {"203.0.113.0/24": 2_000, "198.51.100.7": 1}, "all are cut")
+        observer.end()
+        assert sorted(observer.read("message")) == sorted(f"record {number}" for number in [*range(2_000), 9_999])
+    for path in logs.iterdir():
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        found = {parse_record(line)["ip"] for line in data.splitlines()}
+        assert found == ({"203.0.113.0"} if path.suffix == ".gz" else {"203.0.113.0", "198.51.100.7"})
