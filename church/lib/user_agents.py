@@ -22,6 +22,7 @@ _BROWSERS = (
     ("curl/", "curl"),
     ("python", "Python"),
 )
+_PROGRAMS = frozenset({"curl", "Python"})
 _MACHINES = (
     (
         "feed reader",
@@ -40,6 +41,8 @@ _MACHINES = (
 OTHER = "other"
 FAMILIES = (*dict.fromkeys(name for _, name in _BROWSERS), *(name for name, _ in _MACHINES), OTHER)
 """Every name that ``find_family`` returns."""
+BROWSERS = tuple(dict.fromkeys(name for _, name in _BROWSERS if name not in _PROGRAMS))
+"""Those that people read pages with."""
 
 
 def find_browser(user_agent: str) -> str | None:

@@ -17,6 +17,7 @@ from church.telemetry_store.queries import (
     routes,
     security,
     traces,
+    visitors,
 )
 from church.telemetry_store.queries.query import Plan, Query
 from church.telemetry_store.queries.reader import Reader
@@ -35,6 +36,7 @@ QUERIES: dict[str, Query] = {
     **metrics.QUERIES,
     **security.QUERIES,
     **members.QUERIES,
+    **visitors.QUERIES,
 }
 """Every query by its name."""
 

@@ -60,11 +60,11 @@ def _parse_status(value: Any) -> list[int] | None:
     return [status, status]
 
 
-def not_admin() -> Condition:
-    """Return what holds for records that are not of the admin area, probes or scrapes."""
-    one = "route = ? OR starts_with(route, ?)"
+def not_admin(route: str = "route") -> Condition:
+    """Return what holds where ``route``, an expression, is none of the admin area, probes or scrapes."""
+    one = f"{route} = ? OR starts_with({route}, ?)"
     values = tuple(value for prefix in ADMIN_PREFIXES for value in (prefix, f"{prefix}/"))
-    return Condition(f"route IS NULL OR NOT ({' OR '.join([one] * len(ADMIN_PREFIXES))})", values)
+    return Condition(f"{route} IS NULL OR NOT ({' OR '.join([one] * len(ADMIN_PREFIXES))})", values)
 
 
 def to_condition(filters: dict[str, Any]) -> Condition:

@@ -15,6 +15,7 @@ from church.telemetry_store.metrics import own
 from church.telemetry_store.metrics.points import FUNCTIONS, MOST_GROUPS, Part, Question, Scrapes, find_points
 from church.telemetry_store.metrics.thinning import coarsest_since
 from church.telemetry_store.queries.arguments import LATEST, Arguments, bad_request
+from church.telemetry_store.queries.log_filters import not_admin
 from church.telemetry_store.queries.query import Args, Batches, Plan, Query
 from church.telemetry_store.queries.reader import Reader, within
 from church.telemetry_store.queries.sql import Condition, both, equals, is_one_of, json_text
@@ -29,6 +30,8 @@ _MOST_PARTS = 200_000
 _MOST_BUCKETS = 64
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")
 _SECOND = 1_000_000
+_WHOLE = 1 << 62
+"""The width of the one step that a range is if it is asked for as a whole."""
 _TABLE = TABLES["samples"]
 _NAME = _TABLE.place("name")
 
@@ -66,16 +69,18 @@ def _range(arguments: Arguments) -> Args:
     name = arguments.required_text("name")
     fn = arguments.choice("fn", FUNCTIONS, "rate")
     begin, end = arguments.span()
-    step = _step(arguments, begin, end)
+    is_whole = arguments.boolean("whole")
+    width = _WHOLE if is_whole else _step(arguments, begin, end) * _SECOND
     args = {
         "name": name,
         "fn": fn,
         "q": _share(arguments.raw("q")) if fn == "quantile" else 0.0,
         "by": _labels(arguments.raw("by")),
         "where": _conditions(arguments.raw("where")),
+        "exclude_admin": arguments.boolean("exclude_admin"),
         "begin": begin,
         "end": end,
-        "width": step * _SECOND,
+        "width": width,
     }
     arguments.finish()
     return args
@@ -157,7 +162,12 @@ def _find(reader: Reader, ranges: list[Args]) -> Iterator[list[dict[str, Any]]]:
         rows = find_points(question, found, scrapes)
         if len(rows) > MOST_GROUPS:
             reader.more = True
-        yield rows[:MOST_GROUPS]
+        yield [_begin_at(args["begin"], row) for row in rows[:MOST_GROUPS]] if width == _WHOLE else rows[:MOST_GROUPS]
+
+
+def _begin_at(begin: int, row: dict[str, Any]) -> dict[str, Any]:
+    """Give the one point of a whole range the begin of that range."""
+    return {**row, "points": [(begin, value) for _, value in row["points"]]}
 
 
 def _check_kind(question: Question, parts: list[Part]) -> None:
@@ -234,6 +244,8 @@ def _add_up(index: int, by: list[str], where: Condition, buckets: int) -> Condit
 def _wanted(args: Args) -> Condition:
     """Return what holds for the series of the metric with the labels that were asked for."""
     labels = [is_one_of(_label(label), tuple(values)) for label, values in args["where"].items()]
+    if args["exclude_admin"]:
+        labels.append(not_admin(_label("route")))
     return both(equals("name", args["name"]), *labels)
 
 

@@ -67,6 +67,15 @@ def quantiles(column: str, rows: int) -> str:
 _MOST_EXACT = 12_000_000  # 8 bytes each, of 256 MB
 
 
+def count_distinct(expression: str, rows: int) -> str:
+    """Return how many values ``expression`` has: exact, but for so many rows that it would take too long."""
+    function = "count(DISTINCT" if rows <= _MOST_COUNTED else "approx_count_distinct("
+    return f"{function} {expression})"
+
+
+_MOST_COUNTED = 500_000
+
+
 def latest(column: str) -> str:
     """Return the value that ``column`` has in the newest row of a group."""
     return f"arg_max({column}, ts)"

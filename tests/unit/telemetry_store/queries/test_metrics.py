@@ -39,8 +39,8 @@ def hits(second: int, value: float, route: str = "/", host: str = "a", **more: A
 
 def points(table: Any, begin: int = 0, end: int = 90, step: int = 30, **args: Any) -> Points:
     """The points of each group, by their second."""
-    args = {"name": "hits_total", "fn": "increase", **args}
-    rows = ask(table, "metrics.range", begin=at(begin), end=at(end), step=step, **args)
+    args = {"name": "hits_total", "fn": "increase", **({} if args.get("whole") else {"step": step}), **args}
+    rows = ask(table, "metrics.range", begin=at(begin), end=at(end), **args)
     return {
         tuple(row["labels"].values()): [((ts - BEGIN) // SECOND, value) for ts, value in row["points"]] for row in rows
     }
@@ -49,6 +49,19 @@ def points(table: Any, begin: int = 0, end: int = 90, step: int = 30, **args: An
 def test_step_has_the_samples_after_its_begin_up_to_its_end(table: Any) -> None:
     add(table, [*scrapes(0, 15, 30, 45, 60), hits(0, 100), hits(15, 1), hits(30, 2), hits(31, 4), hits(91, 100)])
     assert points(table) == {(): [(0, 3), (30, 4), (60, None)]}
+
+
+def test_whole_range_is_one_point_at_its_begin(table: Any) -> None:
+    add(table, [*scrapes(15, 30, 45, 60), hits(15, 1), hits(30, 2), hits(45, 4), hits(91, 100)])
+    assert points(table, begin=15, whole=True) == {(): [(15, 6)]}
+    assert points(table, begin=15, whole=True, fn="rate") == {(): [(15, 6 / 45)]}
+
+
+def test_routes_of_admins_and_programs_can_be_left_out(table: Any) -> None:
+    routes = {"/": 1, "/admin": 2, "/admin/logs": 4, "/administrators": 8, "/metrics": 16, "/health": 32}
+    add(table, [*scrapes(15), *(hits(15, value, route) for route, value in routes.items())])
+    assert points(table, whole=True, exclude_admin=True) == {(): [(0, 9)]}
+    assert points(table, whole=True) == {(): [(0, 63)]}
 
 
 def test_counter_without_a_sample_is_zero_where_it_was_scraped_and_else_unknown(table: Any) -> None:

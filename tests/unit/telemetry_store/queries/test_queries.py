@@ -296,6 +296,28 @@ def test_routes_are_added_up_from_access_records(ask: Ask) -> None:
     assert len(ask("routes.summary", {"logs": rows}, **SPAN)) == 2
 
 
+def test_visitors_are_addresses_with_a_browser_by_time_and_in_all(ask: Ask) -> None:
+    def visit(number: int, ip: str, agent: str = "Firefox", **more: Any) -> Row:
+        return make_row("logs", number, event="http.request", ip=ip, user_agent=agent, **{"route": "/", **more})
+
+    rows = [
+        visit(1, "192.0.2.1"),
+        visit(2, "192.0.2.1"),
+        visit(3, "192.0.2.1", "Chrome"),
+        visit(60, "192.0.2.1"),
+        visit(61, "192.0.2.2"),
+        visit(62, "192.0.2.3", route="/admin/logs"),
+        visit(4, "192.0.2.4", "bot"),
+        visit(5, "192.0.2.5", "curl"),
+        make_row("logs", 6, event="http.refused", ip="192.0.2.6", user_agent="Firefox"),
+    ]
+    found = ask("visitors.counts", {"logs": rows}, **SPAN, buckets=2, exclude_admin=True)
+    by_time = {row["at"]: row["visitors"] for row in found}
+    assert by_time == {START: 2, START + 50 * STEP: 2, None: 3}
+    assert {row["visitors"] for row in ask("visitors.counts", {"logs": rows}, **SPAN, buckets=1)} == {4}
+    assert ask("visitors.counts", {"logs": []}, **SPAN, buckets=1) in ([], [{"at": None, "visitors": 0}])
+
+
 def _errors() -> list[Row]:
     return [
         make_row("errors", 10, fingerprint="aa", error_type="KeyError", message="old", version="1", user_ref="m1"),
