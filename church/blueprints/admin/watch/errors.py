@@ -9,6 +9,7 @@ from flask import Response, request, url_for
 
 from church.blueprints.admin.area import Group, bp, finds, render_answer, section
 from church.blueprints.admin.list_filters import read_choice
+from church.blueprints.admin.watch.chart_marks import list_marks
 from church.blueprints.admin.watch.store_answers import StoreAnswers, read_json
 from church.config import current_settings
 from church.errors import InvalidError, NotFoundError
@@ -145,4 +146,5 @@ def _draw_spark(row: Row, range_: Range) -> Spark:
 def _draw_counts(row: Row, range_: Range) -> Any:
     points = _points_of(row, range_)
     step = max(1, range_.seconds // max(1, len(points)))
-    return draw_bars([Series("occurrences", points)], Range(range_.from_us, range_.to_us, step), units.COUNT)
+    shown = Range(range_.from_us, range_.to_us, step)
+    return draw_bars([Series("occurrences", points)], shown, units.COUNT, list_marks(shown))

@@ -12,6 +12,7 @@ from flask import Response, request
 
 from church.blueprints.admin.area import Group, bp, finds, render_answer, section
 from church.blueprints.admin.list_filters import read_number, read_text
+from church.blueprints.admin.watch.chart_marks import list_marks
 from church.blueprints.admin.watch.store_answers import StoreAnswers, list_facts
 from church.config import current_settings
 from church.errors import InvalidError, NotFoundError, UnavailableError
@@ -169,7 +170,7 @@ def _draw_counts(rows: list[Row], range_: Range) -> Any:
                 points[row["at"]] = points.get(row["at"], 0.0) + row["count"]
         series.append(Series(words, sorted(points.items())))
     span = Range(range_.from_us, range_.to_us, max(1, width // 1_000_000))
-    return draw_bars(series, span, units.COUNT)
+    return draw_bars(series, span, units.COUNT, list_marks(span))
 
 
 def _group_facets(rows: list[Row]) -> list[tuple[str, list[Row]]]:

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response, jsonify, make_response, redirect, request, url_for
 
 from church.blueprints.admin.area import Group, bp, finds, render_answer, section
+from church.blueprints.admin.watch.chart_marks import list_marks
 from church.blueprints.admin.watch.metric_expressions import (
     FUNCTIONS,
     Expression,
@@ -23,7 +24,7 @@ from church.config import current_settings
 from church.errors import InvalidError
 from church.services import telemetry_queries
 from church.services.telemetry_queries import TelemetryStoreDownError
-from church.web.charts import Chart, Series, Span, draw_lines
+from church.web.charts import Chart, Mark, Series, Span, draw_lines
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
 from church.web.time_ranges import Range, list_ranges, read_range
@@ -234,8 +235,8 @@ def _write_time(at_us: int) -> str:
 def _draw_first(span: Range) -> list[tuple[str, Chart, list[str]]]:
     """The usual charts, each with its title and the expressions that it shows."""
     expressions = [parse_expression(text) for _, *texts in _FIRST_PAGE for text in texts]
-    answers = {answer.expression.text: answer for answer in _ask(expressions, span)}
-    return [(title, _draw([answers[text] for text in texts], span), texts) for title, *texts in _FIRST_PAGE]
+    answers, marks = {answer.expression.text: answer for answer in _ask(expressions, span)}, list_marks(span)
+    return [(title, _draw([answers[text] for text in texts], span, marks), texts) for title, *texts in _FIRST_PAGE]
 
 
 def _draw_by_unit(answers: Sequence[Answer], span: Range) -> list[UnitChart]:
@@ -243,17 +244,18 @@ def _draw_by_unit(answers: Sequence[Answer], span: Range) -> list[UnitChart]:
     by_unit: dict[str, list[Answer]] = {}
     for answer in answers:
         by_unit.setdefault(answer.expression.unit.name, []).append(answer)
-    return [UnitChart(_TITLES[unit], _draw(same, span)) for unit, same in by_unit.items()]
+    marks = list_marks(span) if by_unit else []
+    return [UnitChart(_TITLES[unit], _draw(same, span, marks)) for unit, same in by_unit.items()]
 
 
-def _draw(answers: Sequence[Answer], span: Range) -> Chart:
+def _draw(answers: Sequence[Answer], span: Range, marks: Sequence[Mark]) -> Chart:
     names = name_series(answer.expression for answer in answers)
     series = [
         Series(" ".join((name, *_write_labels(row["labels"]))).strip() or answer.expression.name, row["points"])
         for answer, name in zip(answers, names, strict=True)
         for row in answer.rows
     ]
-    return draw_lines(series, _with_step(span, series), answers[0].expression.unit)
+    return draw_lines(series, _with_step(span, series), answers[0].expression.unit, marks)
 
 
 def _write_labels(labels: Mapping[str, str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from flask import Response, current_app, request, url_for
 
 from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.list_filters import read_place, read_text
+from church.blueprints.admin.watch.chart_marks import list_marks
 from church.config import Settings, current_settings
 from church.errors import ChurchError, ConflictError, FieldErrors
 from church.models.base import utc_now
@@ -143,10 +144,10 @@ def _load_history(settings: Settings, shown: Range, event: str | None) -> tuple[
 
 def _draw(history: SecurityHistory, shown: Range) -> dict[str, Chart]:
     """Charts of the events by type and of failed sign-ins by outcome, most frequent first."""
-    width = Span(shown.from_us, shown.to_us, math.ceil(shown.seconds / SLICES))
+    width, marks = Span(shown.from_us, shown.to_us, math.ceil(shown.seconds / SLICES)), list_marks(shown)
     return {
-        "events": draw_bars(_series(history.events), width, units.COUNT),
-        "sign_ins": draw_bars(_series(history.sign_ins), width, units.COUNT),
+        "events": draw_bars(_series(history.events), width, units.COUNT, marks),
+        "sign_ins": draw_bars(_series(history.sign_ins), width, units.COUNT, marks),
     }
 
 
