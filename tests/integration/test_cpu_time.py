@@ -39,7 +39,7 @@ def test_cpu_time_under_load_is_of_requests_and_all_of_it_is_named(tmp_path: Pat
 
 def check_sums(one: Site) -> None:
     before = by_work(one)
-    tally = load.run(one.port, PATHS, CONNECTIONS, lambda asked: asked >= 300)
+    tally = load.run(one.port, PATHS, CONNECTIONS, lambda asked: asked >= 600)
     assert tally.unanswered == 0
     seen: list[dict[str, float]] = []
 
@@ -49,6 +49,8 @@ def check_sums(one: Site) -> None:
 
     wait_until(agrees, "the sum of all work is what the system says")
     grown = {work: seconds - before[work] for work, seconds in seen[-1].items()}
-    assert grown["request"] > 0.75 * grown["process"]
+    # A scrape is work of this test, and a worker that came late counts its start now.
+    others = named(grown) - grown["scrape"] - grown["start"]
+    assert grown["request"] > 0.75 * others
     assert seen[-1]["job"] > 0
     assert grown["scrape"] > 0
