@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from church.lib.addresses import cut_address
 from church.lib.log_fields import to_otel
+from church.lib.network.addresses import cut_address
 
 _LINE = re.compile(rb"[^\n]*\n")
 _TIME = re.compile(rb'"timestamp":\s*"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')

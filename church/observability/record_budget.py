@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from church.lib import threads
-from church.lib.addresses import SITE_PREFIX, client_network, network_of
+from church.lib.network.addresses import SITE_PREFIX, client_network, network_of
 
 WINDOW = 60.0  # seconds
 MAX_ADDRESSES = 1_000  # most addresses of left-out records that a window tells apart

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from church.lib.addresses import SITE_PREFIX, network_of
+from church.lib.network.addresses import SITE_PREFIX, network_of
 
 _MANY = 8  # connections of one client (IPv6: of one /48), above which they take turns
 _SITE_FACTOR = 8  # how many times the connections of one /64 an IPv6 /48 may have, as with the rate limits

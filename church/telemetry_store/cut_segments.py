@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from church.lib.addresses import cut_address
+from church.lib.network.addresses import cut_address
 from church.telemetry_store.segments import SegmentInfo, read_segments, write_segment
 from church.telemetry_store.tables import TABLES
 

@@ -8,7 +8,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from church.lib.inotify import Inotify
+from church.lib.host.inotify import Inotify
 from church.lib.processes import wait_for_signals
 
 log = logging.getLogger("church.observe")

@@ -20,8 +20,8 @@ from flask import current_app
 
 from church.config import Settings
 from church.database.engines import is_sqlite
-from church.lib.host_mark import HostMark
-from church.lib.network_table import NetworkTable
+from church.lib.host.host_mark import HostMark
+from church.lib.network.network_table import NetworkTable
 from church.lib.per_process import PerProcess
 from church.lib.threads import start_beside
 from church.services import blocks as service

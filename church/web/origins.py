@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flask import request
 
 from church.config import current_settings
-from church.lib.addresses import parse_address
+from church.lib.network.addresses import parse_address
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 

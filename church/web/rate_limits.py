@@ -19,7 +19,7 @@ from flask import Response, current_app, request
 from church import telemetry
 from church.config import Settings, parse_rate
 from church.extensions import store
-from church.lib.addresses import CUSTOMER_PREFIX, SITE_PREFIX, network_of
+from church.lib.network.addresses import CUSTOMER_PREFIX, SITE_PREFIX, network_of
 from church.lib.per_process import PerProcess
 from church.store import KeyLimit, RateCounters
 from church.web.error_pages import error_response

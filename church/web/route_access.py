@@ -15,7 +15,7 @@ from werkzeug.routing import RequestRedirect
 from church import telemetry
 from church.config import current_settings
 from church.errors import ChurchError, ForbiddenError, UnauthorizedError
-from church.lib.addresses import parse_address
+from church.lib.network.addresses import parse_address
 from church.models.accounts import Role
 from church.services import machine_tokens
 from church.services.sessions import SignedIn

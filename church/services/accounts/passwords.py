@@ -20,8 +20,8 @@ import bcrypt
 
 from church import telemetry
 from church.config import current_settings
-from church.lib.addresses import SITE_PREFIX, network_of
 from church.lib.fair_pool import FairPool, Share
+from church.lib.network.addresses import SITE_PREFIX, network_of
 from church.services.accounts import password_strength
 from church.services.accounts.password_strength import MAX_PASSWORD_LENGTH, find_problem
 from church.services.sessions import Device

@@ -10,7 +10,7 @@ from enum import StrEnum
 from church.config import Settings
 from church.errors import InvalidError, UnavailableError
 from church.extensions import db
-from church.lib.addresses import parse_address
+from church.lib.network.addresses import parse_address
 from church.services import accounts, telemetry_queries
 from church.services.access import Reader
 from church.services.accounts import MemberFilters, MemberPlace

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from church.config import Settings
 from church.lib.files import make_private
-from church.lib.network_table import NetworkTable, parse_network
+from church.lib.network.network_table import NetworkTable, parse_network
 from church.services.blocks.networks import read_network
 
 _PATIENCE = 2.0  # seconds to wait for another process that writes the copy

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from church.errors import FieldErrors
-from church.lib.addresses import IPNetwork, parse_address
-from church.lib.network_table import parse_network
+from church.lib.network.addresses import IPNetwork, parse_address
+from church.lib.network.network_table import parse_network
 from church.models.base import plain, utc_now
 
 MAX_REASON_LENGTH = 200

@@ -14,7 +14,7 @@ from church.database.paging import NEWEST, ListPage, Place, fetch_page
 from church.database.upsert import insert_or_update
 from church.errors import ConflictError, NotFoundError
 from church.extensions import db
-from church.lib.addresses import IPNetwork
+from church.lib.network.addresses import IPNetwork
 from church.models import BlockedNetwork, User
 from church.models.base import utc_now
 from church.services import audit

@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from church import telemetry
-from church.lib.host_mark import HostMark
-from church.lib.once import claim
+from church.lib.host.host_mark import HostMark
+from church.lib.host.once import claim
 from church.lib.threads import is_patched, run_off_hub, start_beside
 from church.models.base import utc_now
 from church.services.pages.folder import FileProblem

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from church.lib.inotify import Event, Inotify
-from church.lib.network_files import is_on_network
+from church.lib.host.inotify import Event, Inotify
+from church.lib.host.network_files import is_on_network
 from church.lib.processes import free_memory
 from church.services.pages.pictures.files import SUFFIXES
 from church.services.pages.shelf import BEAT_SECONDS, Look, Shelf

@@ -19,7 +19,7 @@ from church.config import Settings
 from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
-from church.lib.host_mark import HostMark
+from church.lib.host.host_mark import HostMark
 from church.lib.per_process import PerProcess
 from church.lib.threads import is_patched, start_beside
 from church.models import Video, VideoLibrary

@@ -11,7 +11,7 @@ import gevent.socket
 import pytest
 from flask import Flask
 
-from church.lib.network_table import NetworkTable, parse_network
+from church.lib.network.network_table import NetworkTable, parse_network
 from church.server import blocked_clients
 from church.server.blocked_clients import BlockedClients, Tally
 from church.server.client_stream import ClientStream

@@ -14,7 +14,7 @@ from flask import Flask, url_for
 
 from church.blueprints import markdown
 from church.extensions import db
-from church.lib.host_mark import HostMark
+from church.lib.host.host_mark import HostMark
 from church.observability.metrics import definitions
 from church.services import videos
 from church.services.audit import Actor

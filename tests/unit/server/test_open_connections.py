@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from church.lib.addresses import client_network
+from church.lib.network.addresses import client_network
 from church.server import open_connections
 from church.server.open_connections import OpenConnections, Place
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from church.lib.inotify import Inotify
+from church.lib.host.inotify import Inotify
 from church.lib.processes import receive_signals
 from church.telemetry_store import log_watch
 from church.telemetry_store.log_watch import LogWatch

@@ -12,7 +12,7 @@ from church import create_app
 from church.config import Settings
 from church.database.engines import sqlite_path
 from church.errors import FieldErrors
-from church.lib.network_table import parse_network
+from church.lib.network.network_table import parse_network
 from church.models.base import utc_now
 from church.services import blocks as service
 from church.services.audit import Actor

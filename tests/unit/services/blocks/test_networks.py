@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from church.errors import FieldErrors
-from church.lib.network_table import parse_network
+from church.lib.network.network_table import parse_network
 from church.models.base import utc_now
 from church.services.blocks.networks import MAX_REASON_LENGTH, MAX_TIME, Own, check_block, read_network
 

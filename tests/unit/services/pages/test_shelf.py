@@ -279,7 +279,7 @@ def test_prepare_with_a_full_disk_leaves_the_folder_to_the_next_look(
 def test_change_is_seen_by_processes_for_whose_mark_the_disk_had_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("church.lib.host_mark._map", lambda _file: None)
+    monkeypatch.setattr("church.lib.host.host_mark._map", lambda _file: None)
     content = tmp_path / "content"
     write_page(content, "one")
     looking, reading = (Shelf(content, drafts=False, instance=tmp_path) for _ in range(2))

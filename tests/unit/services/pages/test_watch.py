@@ -14,8 +14,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from church.lib import inotify as lib_inotify
-from church.lib.inotify import Event
+from church.lib.host import inotify as lib_inotify
+from church.lib.host.inotify import Event
 from church.services.pages import update, watch
 from church.services.pages.shelf import Shelf
 from church.services.pages.watch import Watcher, start_watcher

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from church.lib.once import claim
+from church.lib.host.once import claim
 
 
 def test_claim_gives_each_key_to_the_first_and_again_after_a_later_start(tmp_path: Path) -> None:

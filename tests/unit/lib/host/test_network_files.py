@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from church.lib.network_files import is_on_network
+from church.lib.host.network_files import is_on_network
 
 MOUNTS = """22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 30 22 0:26 / /srv rw - ext4 /dev/sdb1 rw

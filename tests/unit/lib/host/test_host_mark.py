@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from church.lib.host_mark import HostMark
+from church.lib.host.host_mark import HostMark
 
 
 def test_mark_is_shared_by_all_who_open_its_file(tmp_path: Path) -> None:

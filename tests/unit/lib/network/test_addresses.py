@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from church.lib.addresses import client_network, network_of, parse_address
+from church.lib.network.addresses import client_network, network_of, parse_address
 
 
 @pytest.mark.parametrize(

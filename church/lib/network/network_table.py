@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 
-from church.lib.addresses import IPAddress, IPNetwork, parse_address
+from church.lib.network.addresses import IPAddress, IPNetwork, parse_address
 
 _NEVER = 0.0
 _BITS = {4: 32, 6: 128}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from church.lib.addresses import IPNetwork
-from church.lib.network_table import NetworkTable, parse_network
+from church.lib.network.addresses import IPNetwork
+from church.lib.network.network_table import NetworkTable, parse_network
 
 NOW = 1_000.0
 
