@@ -75,6 +75,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "logs": (ADMIN, "/admin/logs"),
     "traces": (ADMIN, "/admin/traces"),
     "errors": (ADMIN, "/admin/errors"),
+    "web vitals": (ADMIN, "/admin/vitals"),
     "a request": (ADMIN, "/admin/request/01a22ebf971025719a3fbd31"),
     "metrics": (ADMIN, "/admin/metrics"),
     "security": (ADMIN, "/admin/security"),

@@ -68,6 +68,7 @@ OWN_PAGES = {
     "logs of a day": ("admin", "/admin/logs?range=24h&level=WARNING&all=1&event=http.request"),
     "traces": ("admin", "/admin/traces?order=slowest"),
     "errors": ("admin", "/admin/errors"),
+    "web vitals": ("admin", "/admin/vitals"),
     "a request": ("admin", "/admin/request/01a22ebf971025719a3fbd31"),
     "metrics": ("admin", "/admin/metrics"),
     "security": ("admin", "/admin/security"),

@@ -113,6 +113,7 @@ TABLE = """
 /admin/logs/around                 GET   401 403 403 404
 /admin/request/<request_id>        GET   401 403 403 200
 /admin/traces                      GET   401 403 403 200
+/admin/vitals                      GET   401 403 403 200
 /admin/traces/<trace_id>           GET   401 403 403 200
 /admin/metrics                     GET   401 403 403 200
 /admin/metrics.csv                 GET   401 403 403 400

@@ -35,6 +35,7 @@ LISTS = [
     "/admin/logs",
     "/admin/traces",
     "/admin/errors",
+    "/admin/vitals",
     "/admin/request/01a22ebf971025719a3fbd31",
 ]
 
