@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from flask import Response, request
-from sqlalchemy.exc import SQLAlchemyError
 
 from church.blueprints.admin.area import Group, bp, render_answer, section
 from church.blueprints.admin.overview_figures import list_figures
-from church.blueprints.admin.watch.chart_marks import list_marks
+from church.blueprints.admin.watch.chart_marks import find_timeline, mark_timeline
 from church.blueprints.admin.watch.store_answers import StoreAnswers
 from church.config import current_settings
-from church.errors import UnavailableError
-from church.services import dora
 from church.services.admin_overview import read_overview
-from church.services.dora import DeliveryNow
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
 from church.web.time_ranges import list_ranges, read_range
@@ -30,14 +26,16 @@ _REFRESH_LONG = 900
 def glance() -> Response:
     """Show what visitors did in a time, health, incidents and counts; ``all`` adds what admins did."""
     settings, range_, store = current_settings(), read_range(request.args), StoreAnswers()
-    shows_all = bool(request.args.get("all"))
+    timeline, shows_all = find_timeline(range_), bool(request.args.get("all"))
     figures = list_figures(range_, store, settings.observatory_days, exclude_admin=not shows_all)
     data = {
         "overview": read_overview(settings),
         "range": range_.query,
         "all": shows_all,
         "figures": [{"name": one.name, "value": one.value, "change": one.change} for one in figures],
-        "delivery": _read_delivery(),
+        "delivery": {"last": timeline.last, "open_incidents": timeline.open_incidents}
+        if timeline is not None
+        else None,
         "problem": store.problem,
         "store_is_down": store.is_down,
     }
@@ -47,14 +45,6 @@ def glance() -> Response:
         drawn=figures,
         chosen_range=range_,
         ranges=list_ranges(),
-        marks=list_marks(range_),
+        marks=mark_timeline(timeline, range_) if timeline is not None else [],
         refresh=next((pause for longest, pause in _REFRESH if range_.seconds <= longest), _REFRESH_LONG),
     )
-
-
-def _read_delivery() -> DeliveryNow | None:
-    """The last deployment and the open incidents; None while the database is down."""
-    try:
-        return dora.read_delivery_now()
-    except (UnavailableError, SQLAlchemyError):
-        return None

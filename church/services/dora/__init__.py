@@ -24,11 +24,9 @@ from church.services.dora.scrape_counts import (
     read_rework_rates,
 )
 from church.services.dora.timeline import (
-    DeliveryNow,
     DeploymentMark,
     IncidentMark,
     Timeline,
-    read_delivery_now,
     read_timeline,
 )
 
@@ -36,7 +34,6 @@ __all__ = [
     "LEAD_BUCKETS",
     "REPAIR_BUCKETS",
     "UNITS",
-    "DeliveryNow",
     "DeploymentMark",
     "DeploymentView",
     "Figure",
@@ -47,7 +44,6 @@ __all__ = [
     "count_samples",
     "list_deployments_of_commits",
     "list_deployments_of_tags",
-    "read_delivery_now",
     "read_deployment",
     "read_failure_rates",
     "read_figures",

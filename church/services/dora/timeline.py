@@ -13,7 +13,7 @@ from church.extensions import db
 from church.models import Deployment, Incident
 
 MOST_MARKS = 100
-"""Of deployments and of incidents in a time; the newest."""
+"""Of deployments and of incidents; the newest of all."""
 _MOST_OPEN = 20
 
 
@@ -40,50 +40,39 @@ class IncidentMark:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What happened, oldest first."""
+    """What happened in a time, oldest first; and what is so now: the last deployment, and the newest open incidents."""
 
     deployments: list[DeploymentMark]
     incidents: list[IncidentMark]
-
-
-@dataclass(frozen=True)
-class DeliveryNow:
-    """The last deployment, None before the first, and the incidents that are open, the newest first."""
-
     last: DeploymentMark | None
     open_incidents: list[IncidentMark]
 
 
 def read_timeline(start: datetime, end: datetime) -> Timeline:
     """Read what the charts of a time mark, of the first environment. Raises DatabaseDownError, DatabaseBusyError."""
-    finished, opened, resolved = Deployment.finished_at, Incident.opened_at, Incident.resolved_at
-    overlaps = (opened < end, or_(resolved.is_(None), resolved > start))
+    resolved = Incident.resolved_at
     with db.read() as session:
-        deployments = _list_deployments(session, MOST_MARKS, finished >= start, finished < end)
-        incidents = _list_incidents(session, MOST_MARKS, *overlaps)
-    return Timeline(deployments[::-1], incidents[::-1])
+        deployments = _list_deployments(session)
+        incidents = _list_incidents(session, or_(resolved.is_(None), resolved > start))
+    return Timeline(
+        [one for one in reversed(deployments) if start <= one.at < end],
+        [one for one in reversed(incidents) if one.at < end],
+        deployments[0] if deployments else None,
+        [one for one in incidents if one.until is None][:_MOST_OPEN],
+    )
 
 
-def read_delivery_now() -> DeliveryNow:
-    """Read the last deployment and the open incidents of the first environment. Raises as ``read_timeline``."""
-    with db.read() as session:
-        last = _list_deployments(session, 1)
-        return DeliveryNow(
-            last[0] if last else None, _list_incidents(session, _MOST_OPEN, Incident.resolved_at.is_(None))
-        )
-
-
-def _list_deployments(session: Session, most: int, *where: ColumnElement[bool]) -> list[DeploymentMark]:
-    """List the newest deployments that meet all conditions."""
+def _list_deployments(session: Session) -> list[DeploymentMark]:
+    """List the newest deployments."""
     finished = Deployment.finished_at
     query = select(finished, Deployment.ref, Deployment.status, Deployment.version)
-    wanted = query.where(Deployment.environment == current_settings().environments[0], *where)
-    return [DeploymentMark(*row) for row in session.execute(wanted.order_by(finished.desc()).limit(most))]
+    wanted = query.where(Deployment.environment == current_settings().environments[0])
+    return [DeploymentMark(*row) for row in session.execute(wanted.order_by(finished.desc()).limit(MOST_MARKS))]
 
 
-def _list_incidents(session: Session, most: int, *where: ColumnElement[bool]) -> list[IncidentMark]:
-    """List the newest incidents that meet all conditions."""
+def _list_incidents(session: Session, where: ColumnElement[bool]) -> list[IncidentMark]:
+    """List the newest incidents that meet a condition."""
     opened = Incident.opened_at
     query = select(opened, Incident.resolved_at, Incident.ref, Incident.title, Incident.severity)
-    wanted = query.where(Incident.environment == current_settings().environments[0], *where)
-    return [IncidentMark(*row) for row in session.execute(wanted.order_by(opened.desc()).limit(most))]
+    wanted = query.where(Incident.environment == current_settings().environments[0], where)
+    return [IncidentMark(*row) for row in session.execute(wanted.order_by(opened.desc()).limit(MOST_MARKS))]

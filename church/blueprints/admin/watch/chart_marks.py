@@ -8,18 +8,28 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from church.errors import UnavailableError
 from church.services import dora
-from church.services.dora import DeploymentMark, IncidentMark
+from church.services.dora import DeploymentMark, IncidentMark, Timeline
 from church.web.charts import Mark, Span
 
 
 def list_marks(span: Span) -> list[Mark]:
     """List what happened in the time of a chart, oldest first; nothing while the database is down."""
+    timeline = find_timeline(span)
+    return mark_timeline(timeline, span) if timeline is not None else []
+
+
+def find_timeline(span: Span) -> Timeline | None:
+    """Read what happened in a time; None while the database is down."""
     try:
-        found = dora.read_timeline(span.start, span.end)
+        return dora.read_timeline(span.start, span.end)
     except (UnavailableError, SQLAlchemyError):
-        return []
-    marks = [(mark.at, _mark_incident(mark, span)) for mark in found.incidents]
-    marks += [(mark.at, _mark_deployment(mark, span)) for mark in found.deployments]
+        return None
+
+
+def mark_timeline(timeline: Timeline, span: Span) -> list[Mark]:
+    """The marks for a chart, oldest first."""
+    marks = [(mark.at, _mark_incident(mark, span)) for mark in timeline.incidents]
+    marks += [(mark.at, _mark_deployment(mark, span)) for mark in timeline.deployments]
     return [mark for _, mark in sorted(marks, key=lambda one: one[0])]
 
 
