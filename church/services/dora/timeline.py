@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from church.config import current_settings
@@ -13,7 +13,7 @@ from church.extensions import db
 from church.models import Deployment, Incident
 
 MOST_MARKS = 100
-"""Of deployments and of incidents; the newest of all."""
+"""Of deployments and of incidents in a time; the newest."""
 _MOST_OPEN = 20
 
 
@@ -50,10 +50,11 @@ class Timeline:
 
 def read_timeline(start: datetime, end: datetime) -> Timeline:
     """Read what the charts of a time mark, of the first environment. Raises DatabaseDownError, DatabaseBusyError."""
-    resolved = Incident.resolved_at
+    opened, resolved = Incident.opened_at, Incident.resolved_at
+    overlaps = and_(opened < end, resolved > start)
     with db.read() as session:
-        deployments = _list_deployments(session)
-        incidents = _list_incidents(session, or_(resolved.is_(None), resolved > start))
+        deployments = _list_deployments(session, start, end)
+        incidents = _list_incidents(session, or_(resolved.is_(None), overlaps))
     return Timeline(
         [one for one in reversed(deployments) if start <= one.at < end],
         [one for one in reversed(incidents) if one.at < end],
@@ -62,12 +63,14 @@ def read_timeline(start: datetime, end: datetime) -> Timeline:
     )
 
 
-def _list_deployments(session: Session) -> list[DeploymentMark]:
-    """List the newest deployments."""
-    finished = Deployment.finished_at
+def _list_deployments(session: Session, start: datetime, end: datetime) -> list[DeploymentMark]:
+    """List the newest deployments of a time, with the last one of all before them."""
+    finished, is_here = Deployment.finished_at, Deployment.environment == current_settings().environments[0]
+    newest = finished.desc(), Deployment.id.desc()
+    last = select(Deployment.id).where(is_here).order_by(*newest).limit(1).scalar_subquery()
     query = select(finished, Deployment.ref, Deployment.status, Deployment.version)
-    wanted = query.where(Deployment.environment == current_settings().environments[0])
-    return [DeploymentMark(*row) for row in session.execute(wanted.order_by(finished.desc()).limit(MOST_MARKS))]
+    wanted = query.where(is_here, or_(and_(finished >= start, finished < end), Deployment.id == last))
+    return [DeploymentMark(*row) for row in session.execute(wanted.order_by(*newest).limit(MOST_MARKS + 1))]
 
 
 def _list_incidents(session: Session, where: ColumnElement[bool]) -> list[IncidentMark]:

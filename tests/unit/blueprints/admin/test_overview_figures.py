@@ -176,3 +176,17 @@ def test_deployments_and_incidents_are_named_and_marked(store: StoreStandIn, des
     assert "Long ago" not in page
     found = desk.data("/admin/")["delivery"]
     assert (found["last"]["ref"], [one["ref"] for one in found["open_incidents"]]) == ("d1", ["i1"])
+
+
+def test_marks_of_an_earlier_time_are_found_beside_many_later_ones(store: StoreStandIn, desk: AdminBrowser) -> None:
+    now = datetime.now(UTC)
+    add = {"environment": "production", "recorded_at": now, "status": "success", "kind": "normal", "commits": []}
+    later = [{**add, "ref": f"d{n}", "version": f"2.{n}", "finished_at": now - timedelta(hours=n)} for n in range(150)]
+    early = {**add, "ref": "early", "version": "1.0", "finished_at": now - timedelta(days=30)}
+    with desk.app.app_context(), db.write() as session:
+        session.execute(insert(Deployment), [*later, early])
+    day = (now - timedelta(days=30)).date()
+    page = desk.get(f"/admin/?from={day}&to={day}").text
+    assert "Deployment 1.0" in page
+    assert "Deployment 2." not in page
+    assert desk.data(f"/admin/?from={day}&to={day}")["delivery"]["last"]["version"] == "2.0"
