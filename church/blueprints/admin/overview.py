@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from church.blueprints.admin.area import Group, bp, render_answer, section
-from church.blueprints.admin.overview_figures import list_figures
+from church.blueprints.admin.overview_figures import Kept, list_figures
 from church.blueprints.admin.watch.chart_marks import find_timeline, mark_timeline
 from church.blueprints.admin.watch.store_answers import StoreAnswers
 from church.config import current_settings
@@ -27,7 +27,8 @@ def glance() -> Response:
     """Show what visitors did in a time, health, incidents and counts; ``all`` adds what admins did."""
     settings, range_, store = current_settings(), read_range(request.args), StoreAnswers()
     timeline, shows_all = find_timeline(range_), bool(request.args.get("all"))
-    figures = list_figures(range_, store, settings.observatory_days, exclude_admin=not shows_all)
+    kept = Kept(settings.observatory_days, settings.observatory_address_days)
+    figures = list_figures(range_, store, kept, exclude_admin=not shows_all)
     data = {
         "overview": read_overview(settings),
         "range": range_.query,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from flask import url_for
 
 from church.blueprints.admin.watch.store_answers import StoreAnswers
+from church.models.base import utc_now
 from church.models.billing import CURRENT_STATUSES
 from church.web.charts import Points, Spark, draw_spark, units
 from church.web.charts.units import Unit
@@ -87,14 +89,22 @@ class _Questions:
         return {row["labels"][label]: row["points"] for row in self._rows.get((key, span), ())}
 
 
-def list_figures(range_: Range, store: StoreAnswers, kept_days: int, *, exclude_admin: bool) -> list[Figure]:
-    """Ask the store for all figures at once; without it, none is known. ``kept_days`` is how long records are kept."""
+@dataclass(frozen=True)
+class Kept:
+    """For how many days records are kept, and for how many of them the addresses in them are whole."""
+
+    records: int
+    addresses: int
+
+
+def list_figures(range_: Range, store: StoreAnswers, kept: Kept, *, exclude_admin: bool) -> list[Figure]:
+    """Ask the store for all figures at once; without it, none is known."""
     questions = _Questions(range_, exclude_admin)
     _add_questions(questions)
     questions.ask(store)
     figures = [
         *_figures_of_requests(questions, range_, exclude_admin=exclude_admin),
-        *_visitors(range_, store, kept_days, exclude_admin=exclude_admin),
+        *_visitors(range_, store, kept, exclude_admin=exclude_admin),
         _counted("sign_ups", "Sign-ups", questions, url_for("admin.members")),
         _subscribers(questions),
         *_revenue(questions),
@@ -149,16 +159,19 @@ def _response_time(questions: _Questions, range_: Range) -> Figure:
     )
 
 
-def _visitors(range_: Range, store: StoreAnswers, kept_days: int, *, exclude_admin: bool) -> list[Figure]:
-    """Visitors as far as records are kept: a longer range does not show them."""
-    if range_.seconds > kept_days * 86400:
+def _visitors(range_: Range, store: StoreAnswers, kept: Kept, *, exclude_admin: bool) -> list[Figure]:
+    """Visitors as far as records are kept: a longer range does not show them.
+
+    Of cut addresses all in a network are one, so they are not compared with whole ones.
+    """
+    if _is_older(range_, kept.records):
         return []
     slices = min(_VISITOR_SLICES, max(1, range_.seconds // range_.step))
     asked = {"buckets": slices, "exclude_admin": exclude_admin}
     found = store.ask("visitors.counts", **{"from": range_.from_us, "to": range_.to_us}, **asked).rows
     value = _all_of(found, store)
     before = None
-    if range_.seconds * 2 <= kept_days * 86400:
+    if not _is_older(range_.before, kept.addresses):
         span = {"from": range_.before.from_us, "to": range_.before.to_us}
         before = _all_of(store.ask("visitors.counts", **span, buckets=1, exclude_admin=exclude_admin).rows, store)
     return [
@@ -168,11 +181,18 @@ def _visitors(range_: Range, store: StoreAnswers, kept_days: int, *, exclude_adm
             _write(value, units.COUNT),
             value,
             _link("admin.logs", range_, event="http.request"),
-            "addresses with a browser",
+            f"networks from {kept.addresses} days ago on"
+            if _is_older(range_, kept.addresses)
+            else "by their addresses",
             _growth(value, before),
             _fill(found, range_, slices),
         )
     ]
+
+
+def _is_older(range_: Range, days: int) -> bool:
+    """Whether a range begins more than so many days ago."""
+    return utc_now() - range_.start > timedelta(days=days, minutes=1)
 
 
 def _all_of(rows: Sequence[Row], store: StoreAnswers) -> float | None:

@@ -23,7 +23,7 @@ from church.blueprints.admin.watch.metric_expressions import (
 from church.config import current_settings
 from church.errors import InvalidError
 from church.services import telemetry_queries
-from church.services.telemetry_queries import TelemetryStoreDownError
+from church.services.telemetry_queries import TelemetryQueryError, TelemetryStoreDownError
 from church.web.charts import Chart, Mark, Series, Span, draw_lines
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
@@ -102,6 +102,8 @@ def metrics() -> Response:
         page["first"] = [] if shown else _draw_first(span)
     except TelemetryStoreDownError:
         return render_answer("admin/watch/metrics.html", {"is_running": False}, **page)
+    except TelemetryQueryError as error:
+        return render_answer("admin/watch/metrics.html", {"is_running": True, "problem": str(error)}, **page)
     page |= {"charts": _draw_by_unit(answers, span), "controls": _list_controls(shown, catalogue)}
     data = {
         "is_running": True,

@@ -122,6 +122,16 @@ def test_visitors_are_shown_for_as_long_as_records_are_kept(store: StoreStandIn,
     assert "visitors" not in {one["name"] for one in desk.data("/admin/?range=30d")["figures"]}
 
 
+def test_visitors_by_whole_addresses_are_not_compared_with_those_by_networks(
+    store: StoreStandIn, desk: AdminBrowser
+) -> None:
+    store.give("visitors.counts", {"at": None, "visitors": 12})
+    found = {one["name"]: one for one in desk.data("/admin/?range=7d")["figures"]}
+    assert (found["visitors"]["value"], found["visitors"]["change"]) == (12, None)
+    assert "networks from 3 days ago on" in desk.get("/admin/?range=7d").text
+    assert "by their addresses" in desk.get("/admin/?range=24h").text
+
+
 def test_requests_of_admins_are_left_out_unless_asked_for(store: StoreStandIn, desk: AdminBrowser) -> None:
     for query, leaves_out in (("", True), ("?all=1", False)):
         desk.get(f"/admin/{query}")

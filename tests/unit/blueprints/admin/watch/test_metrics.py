@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from church.services import telemetry_queries
-from church.services.telemetry_queries import Answer, TelemetryStoreDownError
+from church.services.telemetry_queries import Answer, TelemetryQueryError, TelemetryStoreDownError
 from tests.support.desk import AdminBrowser
 
 HOSTILE = '"><svg onload=x>{{7*7}}'
@@ -33,7 +33,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.is_running = True
+        self.is_running, self.is_busy = True, False
         self.labels: Callable[[dict[str, Any]], list[dict[str, str]]] = lambda one: [
             dict.fromkeys(one["by"], "/"),
             dict.fromkeys(one["by"], HOSTILE),
@@ -44,6 +44,8 @@ class FakeStore:
             raise TelemetryStoreDownError
         if query == "metrics.catalogue":
             return Answer([HITS, TOOK])
+        if self.is_busy:
+            raise TelemetryQueryError("busy", "Four questions are under way.")
         self.asked += args["ranges"]
         points = [[BEGIN + number * MINUTE, None if number == 1 else number / 4] for number in range(4)]
         return Answer(
@@ -157,6 +159,14 @@ def test_page_without_the_store_says_so(desk: AdminBrowser, store: FakeStore) ->
     assert "flask church observe" in answer.text
     assert desk.data("/admin/metrics") == {"is_running": False}
     assert desk.get(f"/admin/metrics.csv?{shown('rate(hits_total)')}").status_code == 503
+
+
+def test_page_says_why_a_question_has_no_answer(desk: AdminBrowser, store: FakeStore) -> None:
+    store.is_busy = True
+    answer = desk.get(f"/admin/metrics?{shown('rate(hits_total)')}")
+    assert answer.status_code == 200
+    assert "Four questions are under way." in answer.text
+    assert desk.data("/admin/metrics") == {"is_running": True, "problem": "Four questions are under way."}
 
 
 def test_line_has_no_gaps_where_old_samples_stand_for_more_time(desk: AdminBrowser, store: FakeStore) -> None:
