@@ -115,6 +115,11 @@ def test_state_is_that_of_the_end_with_the_highest(samples: Samples, desk: Admin
     assert "up to 9 in this time" in desk.get("/admin/").text
 
 
+def test_time_is_named_in_words(store: StoreStandIn, desk: AdminBrowser) -> None:
+    for name, words in (("1h", "The last hour"), ("7d", "The last 7 days")):
+        assert f">{words}</h2>" in desk.get(f"/admin/?range={name}").text
+
+
 def test_visitors_are_shown_for_as_long_as_records_are_kept(store: StoreStandIn, desk: AdminBrowser) -> None:
     store.give("visitors.counts", {"at": None, "visitors": 12})
     found = {one["name"]: one for one in desk.data("/admin/?range=24h")["figures"]}
